@@ -1,10 +1,11 @@
 //! From files to packed batches: rows, labels, splits, tokens, sampling, packing.
 
-pub mod packing;
 #[cfg(feature = "train")]
 pub mod columns;
 #[cfg(feature = "train")]
 pub mod labels;
+pub mod packing;
+pub mod random;
 #[cfg(feature = "train")]
 pub mod readers;
 #[cfg(feature = "train")]
@@ -14,11 +15,19 @@ pub mod splits;
 #[cfg(feature = "train")]
 pub mod statistics;
 #[cfg(feature = "train")]
+mod suggest;
+#[cfg(feature = "train")]
 pub mod task_data;
 pub mod tokenize;
 
-pub use packing::{Batch, Packed, TaskBatch, Targets};
-pub use tokenize::{Encoded, Tokenizer};
+pub use packing::{Batch, Packed, Targets, TaskBatch};
+#[cfg(feature = "train")]
+pub use sampler::{Sampler, SamplerState};
+#[cfg(feature = "train")]
+pub use statistics::TaskStatistics;
+#[cfg(feature = "train")]
+pub use task_data::{TaskData, labelled_rows};
+pub use tokenize::{Encoded, NO_TOKEN, Tokenizer};
 
 /// What a head reads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,4 +69,9 @@ pub struct Example {
     pub encoded: Encoded,
     /// The answer; [`Target::Tags`] still count words (see [`Encoded::first_tokens`]).
     pub target: Target,
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

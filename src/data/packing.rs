@@ -1,6 +1,6 @@
 //! Examples laid end to end: no padding anywhere.
 
-use super::{Encoded, Example, Target};
+use super::{Encoded, Example, NO_TOKEN, Target};
 use std::ops::Range;
 
 /// Target of a token that has no label of its own (special tokens, later pieces of a word).
@@ -125,7 +125,8 @@ impl Targets {
                 for example in examples {
                     let start = flat.len();
                     flat.resize(start + example.encoded.ids.len(), IGNORE);
-                    for (&token, &tag) in example.encoded.first_tokens.iter().zip(example.target.indices()) {
+                    let words = example.encoded.first_tokens.iter().zip(example.target.indices());
+                    for (&token, &tag) in words.filter(|&(&token, _)| token != NO_TOKEN) {
                         flat[start + token as usize] = tag;
                     }
                 }

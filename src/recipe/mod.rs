@@ -1,15 +1,36 @@
 //! The recipe: which backbone, which tasks, how to train. Plain data; every field has its default here.
 
 #[cfg(feature = "train")]
+pub(crate) mod document;
+#[cfg(feature = "train")]
+pub(crate) mod explain;
+#[cfg(feature = "train")]
 mod load;
+#[cfg(feature = "train")]
+mod overrides;
+#[cfg(feature = "train")]
+mod paths;
+#[cfg(feature = "train")]
+mod source;
+#[cfg(feature = "train")]
+pub mod suggest;
 mod task;
 mod training;
+#[cfg(feature = "train")]
+mod validate;
+#[cfg(feature = "train")]
+mod validate_task;
 
 #[cfg(feature = "train")]
-pub use load::{Override, RecipeSource};
-pub use task::{ClassWeights, Columns, Files, Format, Split, Task};
+pub use load::RecipeSource;
+#[cfg(feature = "train")]
+pub use overrides::Override;
+#[cfg(feature = "train")]
+pub use source::{Base, CardKind, Cards, SourceFile};
+pub use task::{Balanced, ClassWeights, Columns, Files, Format, Split, Task};
 pub use training::{Balance, Freeze, Sampling, Schedule, Training, TrainingDtype};
 
+use crate::metrics::Kind;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +122,28 @@ pub enum TaskType {
     Regression,
     /// A tag for every word.
     TokenClassification,
+}
+
+impl TaskType {
+    /// The name as recipes write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classification => "classification",
+            Self::MultiLabel => "multi_label",
+            Self::Regression => "regression",
+            Self::TokenClassification => "token_classification",
+        }
+    }
+
+    /// The kind of prediction, which decides the metrics that apply.
+    pub fn predictions(self) -> Kind {
+        match self {
+            Self::Classification => Kind::Classes,
+            Self::MultiLabel => Kind::MultiLabel,
+            Self::Regression => Kind::Values,
+            Self::TokenClassification => Kind::Tags,
+        }
+    }
 }
 
 /// How token states become one state a sequence.

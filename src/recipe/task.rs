@@ -10,9 +10,12 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
-    /// Name of a task card that gives every field not written here.
+    /// Name of a task card that gives every field not written here; a resolved recipe has it in `from_card`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<String>,
+    /// In a resolved recipe, the card that gave fields: for the record, it is not read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_card: Option<String>,
     /// What the head does.
     #[serde(rename = "type")]
     pub kind: TaskType,
@@ -73,7 +76,7 @@ fn one() -> f64 {
 
 /// One file or several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a file name, or a list of file names")]
 pub enum Files {
     /// One file.
     One(PathBuf),
@@ -101,7 +104,7 @@ impl Files {
 
 /// Where a split comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a fraction such as 0.1, a file name, or a list of file names")]
 pub enum Split {
     /// A fraction of the training rows, taken out of them.
     Fraction(f64),
@@ -157,7 +160,7 @@ impl Default for Columns {
 
 /// Weights of the classes in the loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "\"balanced\", or a table with a number for each label")]
 pub enum ClassWeights {
     /// "balanced": rows / (classes × rows of the class), as scikit-learn computes it.
     Named(Balanced),

@@ -1,0 +1,18 @@
+//! The cards under `zoo/`, compiled in, and a user's own; and where the bundled backbone and data are.
+//!
+//! A card is a TOML file that describes one backbone, task or recipe. Its name is the file's name without `.toml`.
+//! A user's own cards lie in `backbones/`, `tasks/` and `recipes/` of the folder that `MTL_ZOO_CARDS` names, or of
+//! `$XDG_CONFIG_HOME/mtl-zoo/cards` (`~/.config/mtl-zoo/cards`); they win over compiled-in cards of the same name.
+
+#[cfg(feature = "train")]
+mod built_in;
+pub mod bundled;
+#[cfg(feature = "train")]
+mod cards;
+#[cfg(feature = "train")]
+mod store;
+
+#[cfg(feature = "train")]
+pub use cards::{BackboneCard, BackboneSource, TaskCard};
+#[cfg(feature = "train")]
+pub use store::Catalog;

@@ -1,0 +1,279 @@
+//! All cards by name.
+
+use super::built_in::{self, Texts};
+use super::bundled;
+use super::cards::{BackboneCard, BackboneSource, TaskCard};
+use crate::error::{IoContext, Problem, Result};
+use crate::recipe::document::Document;
+use crate::recipe::suggest::nearest;
+use crate::recipe::{Base, CardKind, Cards, SourceFile, explain};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The environment variable that names the folder of a user's own cards.
+const VARIABLE: &str = "MTL_ZOO_CARDS";
+
+/// The cards that are compiled in and a user's own.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    backbones: BTreeMap<String, SourceFile>,
+    tasks: BTreeMap<String, SourceFile>,
+    recipes: BTreeMap<String, SourceFile>,
+}
+
+impl Catalog {
+    /// The cards that are compiled in, and the user's own.
+    ///
+    /// # Errors
+    /// When `MTL_ZOO_CARDS` names no folder, or a card cannot be read. What a card says is checked when it is used.
+    pub fn standard() -> Result<Self> {
+        let mut catalog = Self::built_in();
+        match std::env::var_os(VARIABLE).filter(|folder| !folder.is_empty()) {
+            Some(folder) => {
+                let folder = PathBuf::from(folder);
+                if !folder.is_dir() {
+                    let found = format!("{VARIABLE}={}", folder.display());
+                    let help = format!("make the folder, or unset {VARIABLE}");
+                    return Err(Problem::new(found, "a folder with cards", help).argument());
+                }
+                catalog.add_folder(&folder)?;
+            }
+            None => {
+                let configured =
+                    std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+                let configured = configured.or_else(|| Some(std::env::home_dir()?.join(".config")));
+                if let Some(configured) = configured {
+                    catalog.add_folder(&configured.join("mtl-zoo/cards"))?;
+                }
+            }
+        }
+        Ok(catalog)
+    }
+
+    /// The cards that are compiled in.
+    pub fn built_in() -> Self {
+        let sources = |kind: CardKind, texts: Texts| {
+            let source = |&(name, text): &(&str, &'static str)| {
+                let shown = format!("zoo/{}/{name}.toml (built in)", kind.folder()).into();
+                (name.to_owned(), SourceFile { shown, text: text.into(), base: Base::BuiltIn })
+            };
+            texts.iter().map(source).collect()
+        };
+        Self {
+            backbones: sources(CardKind::Backbone, built_in::BACKBONES),
+            tasks: sources(CardKind::Task, built_in::TASKS),
+            recipes: sources(CardKind::Recipe, built_in::RECIPES),
+        }
+    }
+
+    /// Adds the cards of a folder with `backbones/`, `tasks/` and `recipes/`; they replace cards of the same names.
+    ///
+    /// # Errors
+    /// When a folder or card cannot be read. A folder that does not exist holds no cards.
+    pub fn add_folder(&mut self, folder: &Path) -> Result<()> {
+        for kind in CardKind::ALL {
+            let folder = folder.join(kind.folder());
+            if !folder.is_dir() {
+                continue;
+            }
+            for entry in std::fs::read_dir(&folder).at("read", &folder)? {
+                let path = entry.at("read", &folder)?.path();
+                let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+                if path.extension().is_none_or(|extension| extension != "toml") || !path.is_file() {
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).at("read", &path)?;
+                let base = Base::Folder(folder.clone());
+                let source = SourceFile { shown: path.clone(), text: text.into(), base };
+                self.cards_mut(kind).insert(name.to_owned(), source);
+            }
+        }
+        Ok(())
+    }
+
+    /// The backbone card of that name, if there is one.
+    ///
+    /// # Errors
+    /// When the card is not what a backbone card should be.
+    pub fn backbone(&self, name: &str) -> Result<Option<BackboneCard>> {
+        self.backbones.get(name).map(read).transpose()
+    }
+
+    /// The task card of that name, if there is one.
+    ///
+    /// # Errors
+    /// When the card is not what a task card should be. Its `[task]` is checked when a recipe takes it.
+    pub fn task(&self, name: &str) -> Result<Option<TaskCard>> {
+        self.tasks.get(name).map(read).transpose()
+    }
+
+    /// The text of the recipe card of that name, if there is one.
+    pub fn recipe(&self, name: &str) -> Option<&SourceFile> {
+        self.recipes.get(name)
+    }
+
+    /// All backbone cards by name; each may be unreadable for itself.
+    pub fn backbones(&self) -> impl Iterator<Item = (&str, Result<BackboneCard>)> {
+        self.backbones.iter().map(|(name, source)| (name.as_str(), read(source)))
+    }
+
+    /// All task cards by name; each may be unreadable for itself.
+    pub fn tasks(&self) -> impl Iterator<Item = (&str, Result<TaskCard>)> {
+        self.tasks.iter().map(|(name, source)| (name.as_str(), read(source)))
+    }
+
+    /// The texts of all recipe cards by name.
+    pub fn recipes(&self) -> impl Iterator<Item = (&str, &SourceFile)> {
+        self.recipes.iter().map(|(name, source)| (name.as_str(), source))
+    }
+
+    /// The first card of that name among backbones, tasks and recipes.
+    pub fn find(&self, name: &str) -> Option<(CardKind, &SourceFile)> {
+        CardKind::ALL.into_iter().find_map(|kind| Some((kind, self.card(kind, name)?)))
+    }
+
+    /// The name of a card of any kind that is close to a misspelt one.
+    pub fn suggest(&self, name: &str) -> Option<&str> {
+        nearest(name, CardKind::ALL.into_iter().flat_map(|kind| self.cards(kind).keys().map(String::as_str)))
+    }
+
+    /// Where the files of a recipe's backbone are: `id` is a card's name, a folder, or a Hub id. A revision given here
+    /// wins over the card's. `near` is where the bundled folder is sought first.
+    ///
+    /// # Errors
+    /// When the card is not what it should be, or the bundled folder is nowhere.
+    pub fn backbone_source(&self, id: &str, revision: Option<&str>, near: &Path) -> Result<BackboneSource> {
+        let revision = revision.map(str::to_owned);
+        let Some(source) = self.backbones.get(id) else {
+            let folder = Path::new(id);
+            return Ok(if is_folder(id) || folder.join("config.json").is_file() {
+                BackboneSource::Folder(folder.to_owned())
+            } else {
+                BackboneSource::Hub { id: id.to_owned(), revision }
+            });
+        };
+        let card: BackboneCard = read(source)?;
+        if !is_folder(&card.id) {
+            return Ok(BackboneSource::Hub { id: card.id, revision: revision.or(card.revision) });
+        }
+        Ok(BackboneSource::Folder(match (&source.base, card.id.strip_prefix("../bundled/")) {
+            (Base::BuiltIn, Some(inside)) => bundled::folder(near)?.join(inside),
+            (Base::BuiltIn, None) => card.id.into(),
+            (Base::Folder(folder), _) => folder.join(card.id),
+        }))
+    }
+
+    fn cards(&self, kind: CardKind) -> &BTreeMap<String, SourceFile> {
+        match kind {
+            CardKind::Backbone => &self.backbones,
+            CardKind::Task => &self.tasks,
+            CardKind::Recipe => &self.recipes,
+        }
+    }
+
+    fn cards_mut(&mut self, kind: CardKind) -> &mut BTreeMap<String, SourceFile> {
+        match kind {
+            CardKind::Backbone => &mut self.backbones,
+            CardKind::Task => &mut self.tasks,
+            CardKind::Recipe => &mut self.recipes,
+        }
+    }
+}
+
+impl Cards for Catalog {
+    fn card(&self, kind: CardKind, name: &str) -> Option<&SourceFile> {
+        self.cards(kind).get(name)
+    }
+
+    fn names(&self, kind: CardKind) -> Vec<&str> {
+        self.cards(kind).keys().map(String::as_str).collect()
+    }
+
+    fn bundled(&self, near: &Path) -> Result<PathBuf> {
+        bundled::folder(near)
+    }
+}
+
+fn is_folder(id: &str) -> bool {
+    Path::new(id).is_absolute() || [".", ".."].iter().any(|dots| Path::new(id).starts_with(dots))
+}
+
+fn read<T: DeserializeOwned>(source: &SourceFile) -> Result<T> {
+    explain::read(&Document::parse(source)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::{Recipe, RecipeSource};
+
+    #[test]
+    fn every_file_of_the_zoo_is_compiled_in() {
+        let zoo = Path::new(env!("CARGO_MANIFEST_DIR")).join("zoo");
+        let catalog = Catalog::built_in();
+        for kind in CardKind::ALL {
+            let files = std::fs::read_dir(zoo.join(kind.folder())).unwrap();
+            let names = files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned());
+            let mut names: Vec<_> = names.collect();
+            names.sort();
+            assert_eq!(catalog.names(kind), names);
+        }
+    }
+
+    #[test]
+    fn built_in_cards_are_what_they_should_be() {
+        let catalog = Catalog::built_in();
+        for (name, card) in catalog.backbones() {
+            assert_eq!(card.unwrap().family, "bert", "{name}");
+        }
+        for (name, card) in catalog.tasks() {
+            card.unwrap();
+            let names = [name.to_owned()];
+            let recipe =
+                Recipe::load(RecipeSource::Tasks { names: &names, folder: ".".into() }, &[], &catalog).unwrap();
+            assert!(recipe.tasks[name].train.paths().iter().all(|path| path.is_file()), "{recipe:?}");
+        }
+        for (name, _) in catalog.recipes() {
+            let recipe = Recipe::load(RecipeSource::File(Path::new(name)), &[], &catalog).unwrap();
+            assert_eq!(recipe.name.as_deref(), Some(name));
+            assert!(
+                recipe.tasks.values().all(|task| task.train.paths().iter().all(|path| path.is_file())),
+                "{recipe:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn backbones_are_cards_folders_or_hub_ids() {
+        let catalog = Catalog::built_in();
+        let source = |id: &str, revision| catalog.backbone_source(id, revision, Path::new(".")).unwrap();
+        let BackboneSource::Folder(folder) = source("bundled", None) else { panic!() };
+        assert!(folder.join("model.safetensors").is_file());
+        let hub = |id: &str, revision: Option<&str>| BackboneSource::Hub {
+            id: id.into(),
+            revision: revision.map(Into::into),
+        };
+        assert_eq!(source("all-minilm-l6-v2", Some("v1")), hub("sentence-transformers/all-MiniLM-L6-v2", Some("v1")));
+        assert_eq!(source("org/name", None), hub("org/name", None));
+        assert_eq!(source("./models/mine", None), BackboneSource::Folder("./models/mine".into()));
+        assert_eq!(catalog.suggest("vader-amazn"), Some("vader-amazon"));
+    }
+
+    #[test]
+    fn own_cards_win() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("tasks")).unwrap();
+        let text =
+            "description = 'mine'\nlicense = 'mit'\nsource = 'me'\n[task]\ntype = 'regression'\ntrain = 'x.csv'\n";
+        std::fs::write(folder.path().join("tasks/vader-nyt.toml"), text).unwrap();
+        std::fs::write(folder.path().join("tasks/bad.toml"), "description = 1\n").unwrap();
+        let mut catalog = Catalog::built_in();
+        catalog.add_folder(folder.path()).unwrap();
+        assert_eq!(catalog.task("vader-nyt").unwrap().unwrap().description, "mine");
+        let error = catalog.task("bad").unwrap_err().to_string();
+        assert!(error.contains("bad.toml:1: `description`: found 1, expected text in quotes"), "{error}");
+        assert!(catalog.task("none").unwrap().is_none());
+        assert_eq!(catalog.find("sentiment").unwrap().0, CardKind::Recipe);
+    }
+}

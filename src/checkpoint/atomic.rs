@@ -1,0 +1,151 @@
+//! Files and folders that appear whole or not at all, even when the machine stops in the middle.
+
+use super::{CARD_FILE, CONFIG_FILE, MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE};
+use crate::error::{IoContext, Problem, Result};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Files of a checkpoint that go with it when it is replaced; all others in its folder are kept.
+const OWN_FILES: [&str; 11] = [
+    MODEL_FILE,
+    CONFIG_FILE,
+    TOKENIZER_FILE,
+    MANIFEST_FILE,
+    CARD_FILE,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+];
+
+/// Writes a file under a temporary name beside `path`, syncs it and renames it. Until then an older file stays as it is.
+///
+/// # Errors
+/// What `fill` says, or [`Error::Io`](crate::Error::Io); nothing is left behind.
+pub fn write_file<T>(path: impl AsRef<Path>, fill: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+    let path = path.as_ref();
+    let parent = parent(path);
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let temporary = builder.prefix(".partial-").tempfile_in(parent).at("create", path)?;
+    let mut writer = BufWriter::with_capacity(1 << 20, temporary.as_file());
+    let result = fill(&mut writer)?;
+    writer.flush().at("write", path)?;
+    drop(writer);
+    temporary.as_file().sync_all().at("write", path)?;
+    temporary.persist(path).map_err(|e| e.error).at("rename", path)?;
+    sync_folder(parent)?;
+    Ok(result)
+}
+
+/// Writes a whole folder: `fill` gets an empty folder beside `dir`, which takes `dir`'s place once all of it is on disk.
+///
+/// `dir` may be absent, empty, or a checkpoint. An older checkpoint stays untouched until the new one is complete;
+/// files in it that are no part of a checkpoint move on to the new folder. A crash between the two renames leaves the
+/// old checkpoint as `.<name>.old-*` and the new one as `.<name>.partial-*`, both complete.
+///
+/// # Errors
+/// What [`check_target`] and `fill` say, or [`Error::Io`](crate::Error::Io); `dir` is as it was before.
+pub fn write_folder<T>(dir: impl AsRef<Path>, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    let dir = &check_target(dir)?;
+    let parent = parent(dir);
+    fs::create_dir_all(parent).at("create", parent)?;
+    let partial = sibling(dir, "partial")?;
+    let result = fill(partial.path())?;
+    sync_folder(partial.path())?;
+    if !dir.exists() || is_empty(dir)? {
+        rename(partial.path(), dir)?;
+        let _ = partial.keep();
+        sync_folder(parent)?;
+        return Ok(result);
+    }
+    let old = sibling(dir, "old")?.keep();
+    rename(dir, &old)?;
+    if let Err(error) = rename(partial.path(), dir) {
+        let _ = fs::rename(&old, dir);
+        return Err(error);
+    }
+    let _ = partial.keep();
+    sync_folder(parent)?;
+    keep_others(&old, dir)?;
+    fs::remove_dir_all(&old).at("remove", &old)?;
+    sync_folder(parent)?;
+    Ok(result)
+}
+
+/// Checks that a checkpoint may be written to `dir`, and gives the path without symbolic links. Worth asking before a
+/// long training.
+///
+/// # Errors
+/// [`Error::Argument`](crate::Error::Argument) if `dir` is a file, or a folder that is neither empty nor a checkpoint.
+pub fn check_target(dir: impl AsRef<Path>) -> Result<PathBuf> {
+    let dir = dir.as_ref();
+    let refuse = |found: &str| {
+        let help = "give another folder, or move its contents away";
+        Problem::new(found, "a new folder, an empty one or a checkpoint", help).file(dir).argument()
+    };
+    let dir = match fs::canonicalize(dir) {
+        Ok(real) if !real.is_dir() => return Err(refuse("a file")),
+        Ok(real) if !real.join(MANIFEST_FILE).is_file() && !is_empty(&real)? => {
+            return Err(refuse("a folder with other files"));
+        }
+        Ok(real) => real,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => dir.to_owned(),
+        Err(error) => return Err(error).at("open", dir),
+    };
+    if dir.file_name().is_none() { Err(refuse("a path without a folder name")) } else { Ok(dir) }
+}
+
+/// Creates a file inside a folder of [`write_folder`] and syncs it.
+pub(super) fn create_file<T>(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+    let file = File::create_new(path).at("create", path)?;
+    let mut writer = BufWriter::with_capacity(1 << 20, &file);
+    let result = fill(&mut writer)?;
+    writer.flush().at("write", path)?;
+    drop(writer);
+    file.sync_all().at("write", path)?;
+    Ok(result)
+}
+
+/// Moves what is no part of a checkpoint from the old folder to the new one.
+fn keep_others(old: &Path, new: &Path) -> Result<()> {
+    for entry in fs::read_dir(old).at("read", old)? {
+        let name = entry.at("read", old)?.file_name();
+        let kept = new.join(&name);
+        if OWN_FILES.iter().all(|own| OsStr::new(own) != name) && fs::symlink_metadata(&kept).is_err() {
+            rename(&old.join(&name), &kept)?;
+        }
+    }
+    sync_folder(new)
+}
+
+/// A new folder `.<name>.<what>-XXXXXX` beside `dir`.
+fn sibling(dir: &Path, what: &str) -> Result<tempfile::TempDir> {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    builder.prefix(&format!(".{name}.{what}-")).tempdir_in(parent(dir)).at("create", dir)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).at("rename", to)
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn is_empty(dir: &Path) -> Result<bool> {
+    Ok(fs::read_dir(dir).at("read", dir)?.next().is_none())
+}
+
+/// Makes renames in a folder last. Only Unix can open a folder as a file.
+fn sync_folder(dir: &Path) -> Result<()> {
+    if cfg!(unix) { File::open(dir).and_then(|dir| dir.sync_all()).at("write", dir) } else { Ok(()) }
+}

@@ -1,0 +1,49 @@
+//! The published checkpoint: a folder that any Candle program or Python's `transformers` opens as it lies.
+//!
+//! | File | What it holds |
+//! |---|---|
+//! | `model.safetensors` | backbone tensors under the names they have on the Hub, heads under `heads.<task>.<tensor>` |
+//! | `config.json` | the backbone's, as pulled |
+//! | `tokenizer.json` | and the other tokenizer files, as pulled |
+//! | `mtl_zoo.json` | the [`Manifest`]: version, backbone, heads and their scores, data fingerprints, hashes of the files |
+//! | `README.md` | a Hub model card, see [`model_card`] |
+//!
+//! [`write`](fn@write) makes such a folder in one step: it is there entirely or not at all. [`CheckpointFolder::open`]
+//! believes nothing: each way in which a file can lie is an [`Error::Checkpoint`](crate::Error::Checkpoint) with a
+//! [`Fault`](crate::Fault) of its own. Nothing here knows of tensors on a device; values are plain slices of `f32`.
+
+mod atomic;
+mod card;
+mod hash;
+mod header;
+mod manifest;
+mod read;
+mod tensor_file;
+mod tensor_writer;
+mod unique;
+mod validate;
+mod write;
+
+pub use atomic::{check_target, write_file, write_folder};
+pub use card::{CardOptions, model_card};
+pub use hash::{HashingWriter, hash_file, sha256_hex};
+pub use header::StoredDtype;
+pub use manifest::{
+    BackboneInfo, FORMAT, HeadInfo, HeadScores, InputKind, Manifest, Scores, SplitInfo, TrainingInfo, Versions,
+};
+pub use read::CheckpointFolder;
+pub use tensor_file::{StoredTensor, TensorFile};
+pub use tensor_writer::{TensorData, write_tensors};
+pub use validate::{head_tensors, is_plain_file_name, is_task_name};
+pub use write::{CheckpointContents, write};
+
+/// Name of the tensors' file.
+pub const MODEL_FILE: &str = "model.safetensors";
+/// Name of the backbone's configuration.
+pub const CONFIG_FILE: &str = "config.json";
+/// Name of the tokenizer.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
+/// Name of the [`Manifest`].
+pub const MANIFEST_FILE: &str = "mtl_zoo.json";
+/// Name of the model card.
+pub const CARD_FILE: &str = "README.md";

@@ -1,0 +1,185 @@
+//! Backbones and checkpoints by folder or Hub id.
+//!
+//! Files from the Hub lie in the cache that Python's `huggingface_hub` uses too, so that nothing is downloaded twice.
+//! `HF_HOME`, `HF_HUB_CACHE`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean there.
+
+#[cfg(feature = "hub")]
+mod download;
+#[cfg(feature = "hub")]
+mod problems;
+
+use crate::checkpoint::{CONFIG_FILE, MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE};
+use crate::error::{Error, Fault, Problem, Result};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Which files of a repository are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct FileList {
+    /// "backbone" or "checkpoint", for messages.
+    pub what: &'static str,
+    /// Files that have to be there. The first of them is what a local folder is known by.
+    pub required: &'static [&'static str],
+    /// Files that are taken where there are any.
+    pub optional: &'static [&'static str],
+}
+
+/// Tokenizer files beside `tokenizer.json` that a backbone or checkpoint may have.
+pub const OPTIONAL_TOKENIZER_FILES: [&str; 3] = ["tokenizer_config.json", "vocab.txt", "special_tokens_map.json"];
+
+/// The files of a backbone.
+pub const BACKBONE_FILES: FileList = FileList {
+    what: "backbone",
+    required: &[CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE],
+    optional: &OPTIONAL_TOKENIZER_FILES,
+};
+
+/// The files of a checkpoint.
+pub const CHECKPOINT_FILES: FileList = FileList {
+    what: "checkpoint",
+    required: &[MANIFEST_FILE, CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE],
+    optional: &["tokenizer_config.json", "vocab.txt", "special_tokens_map.json", "README.md"],
+};
+
+/// Where the files of a backbone or checkpoint lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubFiles {
+    /// A local folder with all required files.
+    pub folder: PathBuf,
+    /// The id or folder that was asked for, without a revision.
+    pub id: String,
+    /// The commit on the Hub; `None` for a local folder.
+    pub revision: Option<String>,
+}
+
+/// Called with a file's name, the bytes that are there and the bytes that it will have.
+pub type OnProgress = Arc<dyn Fn(&str, u64, u64) + Send + Sync>;
+
+/// How the Hub is reached. The default follows the environment.
+#[derive(Clone, Default)]
+pub struct HubOptions {
+    /// Base URL of the Hub.
+    pub endpoint: Option<String>,
+    /// Folder of the cache.
+    pub cache: Option<PathBuf>,
+    /// Access token.
+    pub token: Option<String>,
+    /// Whether only the cache is used.
+    pub offline: Option<bool>,
+    /// How often a failed request is tried again.
+    pub retries: Option<usize>,
+    /// Hears about downloads; has to be quick.
+    pub progress: Option<OnProgress>,
+}
+
+/// Shows neither the token nor the callback.
+impl fmt::Debug for HubOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { endpoint, cache, offline, retries, .. } = self;
+        let mut debug = f.debug_struct("HubOptions");
+        debug.field("endpoint", endpoint).field("cache", cache).field("offline", offline).field("retries", retries);
+        debug.finish_non_exhaustive()
+    }
+}
+
+impl HubOptions {
+    /// Whether only the cache is used: as set, or else as `HF_HUB_OFFLINE` says.
+    pub fn is_offline(&self) -> bool {
+        let on = |value: String| matches!(value.to_ascii_lowercase().as_str(), "1" | "on" | "yes" | "true");
+        self.offline.unwrap_or_else(|| std::env::var("HF_HUB_OFFLINE").is_ok_and(on))
+    }
+}
+
+/// The files of a backbone: those of a local folder, or from the Hub.
+///
+/// `id` is a folder or `org/name`, also `org/name@revision`; names of cards are resolved before.
+///
+/// # Errors
+/// [`Error::Backbone`] if a local folder lacks a file, [`Error::Hub`] if the Hub has no such thing or cannot be reached.
+pub fn resolve_backbone(id: &str, revision: Option<&str>, options: &HubOptions) -> Result<HubFiles> {
+    resolve(id, revision, &BACKBONE_FILES, options)
+}
+
+/// The files of a checkpoint: those of a local folder, or from the Hub. They are not verified; see
+/// [`CheckpointFolder::open`](crate::checkpoint::CheckpointFolder::open).
+///
+/// # Errors
+/// [`Error::Checkpoint`] if a local folder lacks a file, [`Error::Hub`] if the Hub has no such thing or cannot be reached.
+pub fn resolve_checkpoint(id: &str, revision: Option<&str>, options: &HubOptions) -> Result<HubFiles> {
+    resolve(id, revision, &CHECKPOINT_FILES, options)
+}
+
+/// The files of a repository: those of a local folder, or from the Hub.
+///
+/// # Errors
+/// As [`resolve_backbone`] and [`resolve_checkpoint`].
+pub fn resolve(id: &str, revision: Option<&str>, files: &FileList, options: &HubOptions) -> Result<HubFiles> {
+    if Path::new(id).is_dir() {
+        return local(id, files);
+    }
+    let (name, inner) = id.split_once('@').map_or((id, None), |(name, revision)| (name, Some(revision)));
+    let Some((owner, repo)) = repository(name) else {
+        let help = "check the path, or give a Hub id with its owner, such as `google-bert/bert-base-uncased`";
+        return Err(Problem::new(format!("{id:?}"), "a folder or a Hub id `org/name`", help).key(files.what).hub());
+    };
+    let revision = revision.or(inner).unwrap_or("main");
+    if !is_revision(revision) {
+        let help = "see the repository's branches, tags and commits";
+        return Err(Problem::new(format!("{revision:?}"), "a branch, tag or commit", help).key("revision").hub());
+    }
+    #[cfg(feature = "hub")]
+    return download::download(owner, repo, revision, files, options);
+    #[cfg(not(feature = "hub"))]
+    {
+        let _ = options;
+        let help = "build with the feature `hub`, or download the files and give their folder";
+        let expected = format!("a folder, as this program was built without the Hub ({owner}/{repo})");
+        Err(Problem::new(format!("a Hub id {id:?}"), expected, help).key(files.what).hub())
+    }
+}
+
+fn local(id: &str, files: &FileList) -> Result<HubFiles> {
+    let folder = PathBuf::from(id);
+    match files.required.iter().find(|file| !folder.join(file).is_file()) {
+        None => Ok(HubFiles { folder, id: id.to_owned(), revision: None }),
+        Some(file) => {
+            let help = match *file {
+                MANIFEST_FILE => "the folder is no checkpoint of mtl-zoo; `mtl-zoo finetune` makes one from a backbone",
+                MODEL_FILE => "only safetensors are read; convert other weights with Python's `save_pretrained`",
+                TOKENIZER_FILE => "save the tokenizer with Python's `AutoTokenizer.from_pretrained(..).save_pretrained(..)`",
+                _ => "copy or download the folder again",
+            };
+            let problem = Problem::new(format!("no {file}"), format!("a {} folder with this file", files.what), help);
+            Err(missing(problem.file(&folder), files))
+        }
+    }
+}
+
+fn missing(problem: Problem, files: &FileList) -> Error {
+    if files.what == CHECKPOINT_FILES.what { problem.checkpoint(Fault::MissingFile) } else { problem.backbone() }
+}
+
+/// Owner and name of a Hub id. The parts become folders of the cache.
+fn repository(id: &str) -> Option<(&str, &str)> {
+    let (owner, name) = id.split_once('/')?;
+    let good = |part: &str| {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let edge = |b: &u8| matches!(b, b'-' | b'.');
+        (1..=96).contains(&part.len())
+            && part.bytes().all(allowed)
+            && !part.contains("..")
+            && !part.contains("--")
+            && !part.as_bytes().first().is_some_and(edge)
+            && !part.as_bytes().last().is_some_and(edge)
+    };
+    (good(owner) && good(name)).then_some((owner, name))
+}
+
+/// Whether this can be a branch, tag or commit. It becomes a path in the cache.
+fn is_revision(revision: &str) -> bool {
+    let good = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains("..");
+    revision.len() <= 255
+        && revision.split('/').all(good)
+        && !revision.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '\\' | ':' | '?' | '*' | '[' | '~' | '^'))
+}

@@ -1,0 +1,156 @@
+//! BERT's encoder over packed sequences, trainable.
+
+use super::BertConfig;
+use super::bert_config::PositionEmbedding;
+use crate::data::Packed;
+use crate::gradient::{Parameter, Recorder};
+use crate::model::Pass;
+use crate::ops::{self, Activation, Attention, EmbeddingTables, RelativePositions};
+use candle_core::{Result, Tensor};
+
+/// BERT's encoder.
+#[derive(Debug)]
+pub struct Bert {
+    /// Word, position and segment embeddings; those of positions are not used where attention scores distances.
+    tables: [Parameter; 3],
+    norm: Norm,
+    layers: Vec<Layer>,
+    pooler: Option<Dense>,
+    dropout: f32,
+}
+
+#[derive(Debug)]
+struct Dense {
+    weight: Parameter,
+    bias: Parameter,
+}
+
+#[derive(Debug)]
+struct Norm {
+    weight: Parameter,
+    bias: Parameter,
+    epsilon: f64,
+}
+
+#[derive(Debug)]
+struct Layer {
+    query: Dense,
+    key: Dense,
+    value: Dense,
+    attention_output: Dense,
+    attention_norm: Norm,
+    intermediate: Dense,
+    output: Dense,
+    output_norm: Norm,
+    /// Learned scores by distance, and whether keys take part.
+    distances: Option<(Parameter, bool)>,
+    heads: usize,
+    activation: Activation,
+    dropout: f32,
+    attention_dropout: f32,
+}
+
+impl Dense {
+    fn forward(&self, x: &Tensor, recorder: Option<&Recorder>) -> Result<Tensor> {
+        ops::linear(x, &self.weight, Some(&self.bias), recorder)
+    }
+}
+
+impl Norm {
+    fn forward(&self, x: &Tensor, recorder: Option<&Recorder>) -> Result<Tensor> {
+        ops::layer_norm(x, &self.weight, &self.bias, self.epsilon, recorder)
+    }
+}
+
+impl Bert {
+    pub(super) fn new(config: &BertConfig, pooler: bool, mut get: impl FnMut(&str) -> Parameter) -> Self {
+        let get = &mut get;
+        let tables = ["word", "position", "token_type"].map(|table| get(&format!("embeddings.{table}_embeddings.weight")));
+        Self {
+            tables,
+            norm: norm(get, "embeddings.LayerNorm", config),
+            layers: (0..config.num_hidden_layers).map(|index| Layer::new(config, index, get)).collect(),
+            pooler: pooler.then(|| dense(get, "pooler.dense")),
+            dropout: config.hidden_dropout_prob,
+        }
+    }
+
+    pub(super) fn forward(&self, packed: &Packed, pass: &Pass) -> Result<Tensor> {
+        let recorder = pass.tokens();
+        let recorder = recorder.as_ref();
+        let [word, position, segment] = self.tables.clone();
+        let mut tables = vec![(word, packed.ids.clone()), (segment, packed.type_ids.clone())];
+        if self.layers.iter().all(|layer| layer.distances.is_none()) {
+            tables.push((position, packed.positions.clone()));
+        }
+        let trained = tables.iter().any(|(table, _)| table.slot.is_some()) || self.norm.weight.slot.is_some();
+        let root = pass.root().filter(|_| trained);
+        let embedded = ops::embedding(EmbeddingTables { tables }, root, recorder)?;
+        let mut states = ops::dropout(&self.norm.forward(&embedded, recorder)?, pass.dropout(self.dropout))?;
+        for layer in &self.layers {
+            // Below the first trained layer nothing is recorded: no memory, no backward work.
+            if let (false, Some(root), Some(_)) = (states.track_op(), pass.root(), layer.output.weight.slot) {
+                states = ops::anchor(&states, root)?;
+            }
+            states = layer.forward(&states, packed, pass, recorder)?;
+        }
+        Ok(states)
+    }
+
+    pub(super) fn pooler(&self, first: &Tensor, task: usize, pass: &Pass) -> Option<Result<Tensor>> {
+        let pooler = self.pooler.as_ref()?;
+        let rows = first.dim(0).unwrap_or(0);
+        let states = pooler.forward(first, pass.task(task, rows).as_ref());
+        Some(states.and_then(|states| ops::activation(&states, Activation::Tanh)))
+    }
+}
+
+fn dense(get: &mut impl FnMut(&str) -> Parameter, name: &str) -> Dense {
+    Dense { weight: get(&format!("{name}.weight")), bias: get(&format!("{name}.bias")) }
+}
+
+fn norm(get: &mut impl FnMut(&str) -> Parameter, name: &str, config: &BertConfig) -> Norm {
+    let Dense { weight, bias } = dense(get, name);
+    Norm { weight, bias, epsilon: config.layer_norm_eps }
+}
+
+impl Layer {
+    fn new(config: &BertConfig, index: usize, get: &mut impl FnMut(&str) -> Parameter) -> Self {
+        let name = |part: &str| format!("encoder.layer.{index}.{part}");
+        let distances = config.relative().then(|| get(&name("attention.self.distance_embedding.weight")));
+        let keys = config.position_embedding_type == PositionEmbedding::RelativeKeyQuery;
+        Self {
+            query: dense(get, &name("attention.self.query")),
+            key: dense(get, &name("attention.self.key")),
+            value: dense(get, &name("attention.self.value")),
+            attention_output: dense(get, &name("attention.output.dense")),
+            attention_norm: norm(get, &name("attention.output.LayerNorm"), config),
+            intermediate: dense(get, &name("intermediate.dense")),
+            output: dense(get, &name("output.dense")),
+            output_norm: norm(get, &name("output.LayerNorm"), config),
+            distances: distances.map(|table| (table, keys)),
+            heads: config.num_attention_heads,
+            activation: Activation::from_hub_name(&config.hidden_act).expect("checked when the configuration was read"),
+            dropout: config.hidden_dropout_prob,
+            attention_dropout: config.attention_probs_dropout_prob,
+        }
+    }
+
+    fn forward(&self, x: &Tensor, packed: &Packed, pass: &Pass, recorder: Option<&Recorder>) -> Result<Tensor> {
+        let attention = Attention {
+            starts: packed.starts.clone(),
+            heads: self.heads,
+            dropout: pass.dropout(self.attention_dropout),
+            relative: self.distances.clone().map(|(table, keys)| RelativePositions { table, keys }),
+            recorder: recorder.cloned(),
+        };
+        let [q, k, v] = [&self.query, &self.key, &self.value].map(|dense| dense.forward(x, recorder));
+        let context = ops::attention(&q?, &k?, &v?, attention)?;
+        let context = self.attention_output.forward(&context, recorder)?;
+        let x = ops::residual(&context, x, pass.dropout(self.dropout))?;
+        let x = self.attention_norm.forward(&x, recorder)?;
+        let inner = ops::activation(&self.intermediate.forward(&x, recorder)?, self.activation)?;
+        let out = ops::residual(&self.output.forward(&inner, recorder)?, &x, pass.dropout(self.dropout))?;
+        self.output_norm.forward(&out, recorder)
+    }
+}

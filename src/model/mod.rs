@@ -1,0 +1,13 @@
+//! Backbones, heads, and both together.
+
+pub mod backbones;
+pub mod heads;
+mod multi_task;
+mod pass;
+mod weights;
+
+pub use backbones::{Backbone, BackboneConfig};
+pub use heads::{Head, HeadOptions, Prediction};
+pub use multi_task::{ModelOptions, MultiTask};
+pub use pass::Pass;
+pub use weights::{Weight, Weights};

@@ -1,0 +1,248 @@
+//! One backbone, several heads, one arena.
+
+use super::backbones::{BackboneConfig, Depth, ParameterSpec};
+use super::weights::take;
+use super::{Backbone, Head, HeadOptions, Pass, Prediction, Weight, Weights};
+use crate::data::{Batch, Packed};
+use crate::error::{Problem, Result};
+use crate::gradient::{Arena, Owner, Parameter};
+use crate::ops::philox;
+use crate::recipe::{Freeze, Pooling};
+use candle_core::{Device, Shape, Tensor};
+use indexmap::IndexMap;
+
+/// How a model is put together from weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelOptions {
+    /// Which part of the backbone is not trained.
+    pub freeze: Freeze,
+    /// Seed of heads that the weights do not hold.
+    pub seed: u64,
+    /// Take every head from the weights; a head that is absent is an error.
+    pub trained_heads: bool,
+}
+
+/// A backbone and its heads.
+#[derive(Debug)]
+pub struct MultiTask {
+    config: BackboneConfig,
+    backbone: Backbone,
+    heads: IndexMap<String, Head>,
+    arena: Arena,
+    /// Backbone parameters that are not trained.
+    constants: IndexMap<String, Tensor>,
+    /// Every backbone parameter: its specification, and the name that the weights had for it.
+    parameters: Vec<(ParameterSpec, String)>,
+}
+
+impl MultiTask {
+    /// Builds the model. Weights are taken by the names that they have on the Hub, heads' by `heads.<task>.<tensor>`;
+    /// weights of other names are left out.
+    ///
+    /// # Errors
+    /// If a tensor is absent or of a wrong shape, or a head wants a pooler that the backbone has not.
+    pub fn new(
+        config: BackboneConfig,
+        mut weights: Weights,
+        heads: Vec<(String, HeadOptions)>,
+        options: &ModelOptions,
+    ) -> Result<Self> {
+        let stored: IndexMap<String, String> =
+            weights.keys().map(|name| (config.canonical_name(name), name.clone())).collect();
+        let pooler = stored.contains_key("pooler.dense.weight");
+        let pools = |head: &&(String, HeadOptions)| head.1.pooling == Pooling::Pooler;
+        if let (false, Some((name, _))) = (pooler, heads.iter().find(pools)) {
+            return Err(Problem::new(
+                "pooling \"pooler\", but this backbone has no pooler",
+                "\"mean\", \"cls\" or \"max\"",
+                "write `pooling = \"mean\"`",
+            )
+            .key(format!("tasks.{name}.pooling"))
+            .recipe());
+        }
+        let pooler_used = heads.iter().any(|head| pools(&head));
+
+        let mut trained = Vec::new();
+        let mut constants = IndexMap::new();
+        let mut parameters = Vec::new();
+        for spec in config.parameters(pooler) {
+            let name = stored.get(&spec.name).unwrap_or(&spec.name).clone();
+            let Weight { shape, values } = take(&mut weights, &name, &spec.shape)?;
+            if is_frozen(&spec, options.freeze) || (spec.depth == Depth::Pooler && !pooler_used) {
+                constants.insert(spec.name.clone(), Tensor::from_vec(values, shape, &Device::Cpu)?);
+            } else {
+                trained.push((spec.name.clone(), Shape::from(shape), Owner::Shared, values));
+            }
+            parameters.push((spec, name));
+        }
+        for (task, head) in &heads {
+            let (weight, bias) = (head_name(task, "weight"), head_name(task, "bias"));
+            let (weight_shape, bias_shape) = ([head.outputs, config.hidden()], [head.outputs]);
+            let has = weights.contains_key(&weight) || options.trained_heads;
+            let values = match has {
+                true => [take(&mut weights, &weight, &weight_shape)?, take(&mut weights, &bias, &bias_shape)?],
+                false => [
+                    Weight { values: initial(task, head.outputs * config.hidden(), options.seed), shape: weight_shape.into() },
+                    Weight { values: vec![0.0; head.outputs], shape: bias_shape.into() },
+                ],
+            };
+            for (name, weight) in [weight, bias].into_iter().zip(values) {
+                trained.push((name, Shape::from(weight.shape), Owner::Head, weight.values));
+            }
+        }
+
+        let arena = Arena::new(trained)?;
+        let get = |name: &str| match constants.get(name) {
+            Some(constant) => Parameter::constant(constant.clone()),
+            None => arena.get(name).expect("every parameter is a constant or in the arena"),
+        };
+        let backbone = Backbone::new(&config, pooler, get);
+        let head = |(task, (name, options)): (usize, (String, HeadOptions))| {
+            let (weight, bias) = (get(&head_name(&name, "weight")), get(&head_name(&name, "bias")));
+            (name, Head { task, weight, bias, options })
+        };
+        let heads = heads.into_iter().enumerate().map(head).collect();
+        Ok(Self { config, backbone, heads, arena, constants, parameters })
+    }
+
+    /// The backbone's configuration.
+    pub fn config(&self) -> &BackboneConfig {
+        &self.config
+    }
+
+    /// The heads by task, in order.
+    pub fn heads(&self) -> &IndexMap<String, Head> {
+        &self.heads
+    }
+
+    /// The trainable parameters.
+    pub fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// Where a backbone parameter lies; `None` for heads' parameters.
+    pub fn depth(&self, name: &str) -> Option<Depth> {
+        self.parameters.iter().find(|(spec, _)| spec.name == name).map(|(spec, _)| spec.depth)
+    }
+
+    /// Numbers in the backbone and in all heads.
+    pub fn size(&self) -> (usize, usize) {
+        let backbone = self.parameters.iter().map(|(spec, _)| spec.shape.iter().product::<usize>()).sum();
+        (backbone, self.arena.len() - self.arena.shared_len())
+    }
+
+    /// Every tensor under the name that it has in a checkpoint.
+    pub fn tensors(&self) -> IndexMap<String, Tensor> {
+        let backbone = self.parameters.iter().map(|(spec, stored)| {
+            let trained = || self.arena.get(&spec.name).expect("a parameter is a constant or in the arena").value;
+            (stored.clone(), self.constants.get(&spec.name).cloned().unwrap_or_else(trained))
+        });
+        let heads = self.heads.iter().flat_map(|(task, head)| {
+            [(head_name(task, "weight"), head.weight.value.clone()), (head_name(task, "bias"), head.bias.value.clone())]
+        });
+        backbone.chain(heads).collect()
+    }
+
+    /// Hidden states `[tokens, hidden]` of packed sequences.
+    ///
+    /// # Errors
+    /// If a token id, segment or position lies outside of the backbone's tables.
+    pub fn hidden(&self, packed: &Packed, pass: &Pass) -> Result<Tensor> {
+        Ok(self.backbone.forward(packed, pass)?)
+    }
+
+    /// The pooler's output `[sequences, hidden]`, for backbones that have one.
+    pub fn pooled(&self, hidden: &Tensor, packed: &Packed, pass: &Pass) -> Option<Result<Tensor>> {
+        let first = crate::ops::pool(hidden, &packed.starts, crate::ops::PoolKind::First);
+        match first {
+            Ok(first) => self.backbone.pooler(&first, 0, pass).map(|pooled| Ok(pooled?)),
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    /// The mean loss of every task in the batch, in the batch's order.
+    pub fn losses(&self, batch: &Batch, pass: &Pass) -> Result<Vec<Tensor>> {
+        let hidden = self.hidden(&batch.packed, pass)?;
+        let losses = batch.tasks.iter().map(|task| {
+            let head = &self.heads[task.task];
+            let logits = head.logits(&self.backbone, &hidden, &batch.packed, task.sequences.clone(), pass)?;
+            Ok(head.loss(&logits, &task.targets)?)
+        });
+        losses.collect()
+    }
+
+    /// Answers of some heads to every packed sequence, from one pass of the backbone: `[head][sequence]`.
+    pub fn predict(&self, packed: &Packed, heads: &[usize]) -> Result<Vec<Vec<Prediction>>> {
+        let pass = Pass::inference();
+        let hidden = self.hidden(packed, &pass)?;
+        let answers = heads.iter().map(|&index| self.answers(&self.heads[index], &hidden, packed, 0..packed.sequences()));
+        answers.collect()
+    }
+
+    /// Answers and losses of the tasks of a batch, each by its own head, in the batch's order.
+    pub fn evaluate(&self, batch: &Batch) -> Result<Vec<(Vec<Prediction>, f32)>> {
+        let pass = Pass::inference();
+        let hidden = self.hidden(&batch.packed, &pass)?;
+        let tasks = batch.tasks.iter().map(|task| {
+            let head = &self.heads[task.task];
+            let logits = head.logits(&self.backbone, &hidden, &batch.packed, task.sequences.clone(), &pass)?;
+            let loss = head.loss(&logits, &task.targets)?.to_scalar()?;
+            Ok((decode(head, &logits, &batch.packed, task.sequences.clone())?, loss))
+        });
+        tasks.collect()
+    }
+
+    fn answers(
+        &self,
+        head: &Head,
+        hidden: &Tensor,
+        packed: &Packed,
+        sequences: std::ops::Range<usize>,
+    ) -> Result<Vec<Prediction>> {
+        let logits = head.logits(&self.backbone, hidden, packed, sequences.clone(), &Pass::inference())?;
+        decode(head, &logits, packed, sequences)
+    }
+}
+
+/// Cuts logits at the sequences and decodes each.
+fn decode(head: &Head, logits: &Tensor, packed: &Packed, sequences: std::ops::Range<usize>) -> Result<Vec<Prediction>> {
+    let values: Vec<f32> = logits.flatten_all()?.to_vec1()?;
+    let mut rest = &values[..];
+    let decoded = sequences.map(|sequence| {
+        let (now, later) = rest.split_at(head.rows(packed.sequence(sequence).len()) * head.options.outputs);
+        rest = later;
+        head.decode(now)
+    });
+    Ok(decoded.collect())
+}
+
+fn head_name(task: &str, tensor: &str) -> String {
+    format!("heads.{task}.{tensor}")
+}
+
+fn is_frozen(spec: &ParameterSpec, freeze: Freeze) -> bool {
+    match (freeze, spec.depth) {
+        (Freeze::None, _) => false,
+        (Freeze::All, _) => true,
+        (Freeze::Embeddings, depth) => depth == Depth::Embeddings,
+        (Freeze::Layers(_), Depth::Embeddings) => true,
+        (Freeze::Layers(n), Depth::Layer(layer)) => layer < n,
+        (Freeze::Layers(_), Depth::Pooler) => false,
+    }
+}
+
+/// Normal numbers with standard deviation 0.02 that depend on seed and task name only, so that a task starts from the
+/// same head whatever trains beside it.
+fn initial(task: &str, len: usize, seed: u64) -> Vec<f32> {
+    // FNV-1a of the name.
+    let name = task.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let key = name ^ seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let unit = |bits: u32| (f64::from(bits) + 0.5) / 4_294_967_296.0;
+    let normals = (0..len.div_ceil(2) as u32).flat_map(|index| {
+        let [a, b, ..] = philox([index, 0, 0, 1], [key as u32, (key >> 32) as u32]);
+        let radius = (-2.0 * unit(a).ln()).sqrt() * 0.02;
+        let (sin, cos) = (std::f64::consts::TAU * unit(b)).sin_cos();
+        [(radius * cos) as f32, (radius * sin) as f32]
+    });
+    normals.take(len).collect()
+}

@@ -1,0 +1,66 @@
+//! One forward pass: whether it records gradients, where they go, and its noise.
+
+use crate::data::packing::Batch;
+use crate::gradient::{GradientStore, Recorder};
+use crate::ops::{Dropout, Noise};
+use candle_core::{DType, Device, Result, Var};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// One forward pass.
+#[derive(Debug, Default)]
+pub struct Pass {
+    recording: Option<Recording>,
+    noise: Option<Noise>,
+}
+
+#[derive(Debug)]
+struct Recording {
+    store: Arc<GradientStore>,
+    /// A variable that makes candle record what follows.
+    root: Var,
+    /// Tokens by gradient row.
+    spans: Vec<(usize, Range<usize>)>,
+}
+
+impl Pass {
+    /// A pass that records nothing and drops nothing.
+    pub fn inference() -> Self {
+        Self::default()
+    }
+
+    /// A pass over `batch` whose backward pass adds to `store`: to its only row, or to a row a task if it has more.
+    /// Without noise there is no dropout.
+    pub fn training(store: &Arc<GradientStore>, batch: &Batch, noise: Option<Noise>) -> Result<Self> {
+        let spans = match store.row_count() {
+            1 => vec![(0, 0..batch.packed.tokens())],
+            _ => batch.tasks.iter().map(|task| (task.task, task.tokens.clone())).collect(),
+        };
+        let root = Var::zeros(1, DType::F32, &Device::Cpu)?;
+        Ok(Self { recording: Some(Recording { store: store.clone(), root, spans }), noise })
+    }
+
+    /// The variable to anchor untracked states to; none in a pass that records nothing.
+    pub fn root(&self) -> Option<&Var> {
+        self.recording.as_ref().map(|recording| &recording.root)
+    }
+
+    /// Records gradients of ops over all tokens of the batch.
+    pub fn tokens(&self) -> Option<Recorder> {
+        let recording = self.recording.as_ref()?;
+        Some(Recorder::split(&recording.store, recording.spans.iter().cloned()))
+    }
+
+    /// Records gradients of ops over `len` rows that all belong to `task`.
+    pub fn task(&self, task: usize, len: usize) -> Option<Recorder> {
+        let recording = self.recording.as_ref()?;
+        let row = if recording.store.row_count() == 1 { 0 } else { task };
+        Some(Recorder::split(&recording.store, [(row, 0..len)]))
+    }
+
+    /// A dropout with its own mask; none without noise or at probability 0.
+    pub fn dropout(&self, p: f32) -> Option<Dropout> {
+        // The stream is taken even at probability 0, so that one setting does not change the masks of others.
+        self.noise.as_ref().map(|noise| noise.dropout(p)).filter(|_| p > 0.0)
+    }
+}

@@ -1,0 +1,25 @@
+//! Where candle's gradient tape begins.
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+
+/// `x`, but tracked: candle runs the backward pass of an op only if something before it is tracked, and parameters
+/// in the arena are not. `root` is any variable; it gets no gradient.
+pub fn anchor(x: &Tensor, root: &candle_core::Var) -> Result<Tensor> {
+    x.contiguous()?.apply_op2(root.as_tensor(), Anchor)
+}
+
+struct Anchor;
+
+impl CustomOp2 for Anchor {
+    fn name(&self) -> &'static str {
+        "anchor"
+    }
+
+    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(super::kernel::slice(s1, l1)?.to_vec()), l1.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        Ok((x.track_op().then(|| gradient.clone()), None))
+    }
+}

@@ -1,0 +1,29 @@
+//! Differentiable operations over packed batches, forward and backward, with parameters in the arena.
+//!
+//! Each op is a candle custom op on its activations. Parameters are not arguments: the op holds them, and its backward
+//! pass writes their gradients through a [`Recorder`](crate::gradient::Recorder). All tensors are f32 on the CPU.
+
+mod activation;
+mod anchor;
+mod attention;
+mod embedding;
+pub(crate) mod kernel;
+mod layer_norm;
+mod linear;
+mod losses;
+mod math;
+mod pooling;
+mod random;
+mod relative;
+mod residual;
+
+pub use activation::{Activation, activation};
+pub use anchor::anchor;
+pub use attention::{Attention, RelativePositions, attention};
+pub use embedding::{EmbeddingTables, embedding};
+pub use layer_norm::layer_norm;
+pub use linear::linear;
+pub use losses::{CrossEntropy, IGNORE, bce_with_logits, cross_entropy, mse};
+pub use pooling::{PoolKind, pool};
+pub use random::{Dropout, Noise, philox};
+pub use residual::{dropout, residual};

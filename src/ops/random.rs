@@ -1,0 +1,111 @@
+//! Dropout masks from a counter: the same mask whenever and wherever it is asked for again.
+
+/// Philox 4×32 with 10 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+#[inline(always)]
+pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let ([mut c0, mut c1, mut c2, mut c3], [mut k0, mut k1]) = (counter, key);
+    for _ in 0..10 {
+        let p0 = u64::from(c0) * 0xD251_1F53;
+        let p1 = u64::from(c2) * 0xCD9E_8D57;
+        (c0, c1, c2, c3) = ((p1 >> 32) as u32 ^ c1 ^ k0, p1 as u32, (p0 >> 32) as u32 ^ c3 ^ k1, p0 as u32);
+        k0 = k0.wrapping_add(0x9E37_79B9);
+        k1 = k1.wrapping_add(0xBB67_AE85);
+    }
+    [c0, c1, c2, c3]
+}
+
+/// Where the noise of one forward pass comes from: a seed and the number of the pass.
+///
+/// Each place that draws noise takes the next stream; a pass that is run again from the same `Noise` draws the same.
+#[derive(Debug)]
+pub struct Noise {
+    seed: u64,
+    pass: u64,
+    streams: std::cell::Cell<u32>,
+}
+
+impl Noise {
+    /// The noise of forward pass number `pass` of a run with this seed.
+    pub fn new(seed: u64, pass: u64) -> Self {
+        Self { seed, pass, streams: std::cell::Cell::new(0) }
+    }
+
+    /// A dropout of probability `p` with a stream of its own.
+    pub fn dropout(&self, p: f32) -> Dropout {
+        let stream = self.streams.get();
+        self.streams.set(stream + 1);
+        // The pass goes into the key, the stream into the counter: no two draws of a run share both.
+        let mixed = self.seed ^ self.pass.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        Dropout { p, key: [mixed as u32, (mixed >> 32) as u32 ^ self.pass as u32], stream }
+    }
+}
+
+/// A dropout mask over numbered elements.
+#[derive(Clone, Copy, Debug)]
+pub struct Dropout {
+    p: f32,
+    key: [u32; 2],
+    stream: u32,
+}
+
+impl Dropout {
+    /// Probability of zero.
+    pub fn p(&self) -> f32 {
+        self.p
+    }
+
+    /// Calls `f(element, factor)` for each element of `values`, numbered from `first`; the factor is 0 or 1/(1-p).
+    #[inline(always)]
+    pub fn apply(&self, first: u64, values: &mut [f32], f: impl Fn(&mut f32, f32)) {
+        let keep = 1.0 / (1.0 - self.p);
+        let threshold = (f64::from(self.p) * 4_294_967_296.0) as u32;
+        let factor = |bits: u32| if bits < threshold { 0.0 } else { keep };
+        let mut element = first;
+        let mut rest = values;
+        while !rest.is_empty() {
+            let block = element / 4;
+            let bits = philox([block as u32, (block >> 32) as u32, self.stream, 0], self.key);
+            let skip = (element % 4) as usize;
+            let (now, later) = rest.split_at_mut(rest.len().min(4 - skip));
+            now.iter_mut().zip(&bits[skip..]).for_each(|(value, &bits)| f(value, factor(bits)));
+            element += now.len() as u64;
+            rest = later;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn philox_known_answers() {
+        // From the authors' Random123 distribution, file kat_vectors.
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(philox([u32::MAX; 4], [u32::MAX; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
+        assert_eq!(
+            philox([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
+            [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
+        );
+    }
+
+    #[test]
+    fn masks_keep_the_mean_and_do_not_depend_on_the_cut() {
+        let noise = Noise::new(7, 3);
+        let (one, two) = (noise.dropout(0.1), noise.dropout(0.1));
+        let mut whole = vec![1.0; 100_003];
+        one.apply(0, &mut whole, |x, factor| *x *= factor);
+        let mean = whole.iter().sum::<f32>() / whole.len() as f32;
+        assert!((mean - 1.0).abs() < 0.01, "{mean}");
+
+        let mut parts = vec![1.0; 100_003];
+        let (a, b) = parts.split_at_mut(50_001);
+        one.apply(0, a, |x, factor| *x *= factor);
+        one.apply(50_001, b, |x, factor| *x *= factor);
+        assert_eq!(whole, parts);
+
+        let mut other = vec![1.0; 100_003];
+        two.apply(0, &mut other, |x, factor| *x *= factor);
+        assert_ne!(whole, other, "streams differ");
+    }
+}
