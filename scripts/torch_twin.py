@@ -113,17 +113,23 @@ def encode(rows, task, tokenizer, max_tokens):
             for place, word in enumerate(encoded.word_ids(index)):
                 if word is not None and word not in seen:
                     seen.add(word)
-                    target[place] = task["labels"].index(tags[word])
+                    target[place] = label_number(tags[word], task)
         elif kind == "classification":
-            target = task["labels"].index(as_label(row[columns["label"]]))
+            target = label_number(as_label(row[columns["label"]]), task)
         elif kind == "regression":
             target = float(row[columns["label"]])
         else:
             target = [0.0] * len(task["labels"])
             for label in as_list(row[columns["label"]], columns["separator"]):
-                target[task["labels"].index(label)] = 1.0
+                target[label_number(label, task)] = 1.0
         examples.append((ids, types, target))
     return examples
+
+
+def label_number(label, task):
+    """The number of a label; data may also hold the place of a label that the recipe lists."""
+    labels = task["labels"]
+    return labels.index(label) if label in labels or not label.isdigit() else int(label)
 
 
 def find_labels(rows, task):
@@ -161,7 +167,7 @@ def target_tensor(kind, targets):
 # --- Sampling --------------------------------------------------------------------------------------------------------
 
 
-def shares(sampling, sizes):
+def shares(sampling, sizes, names):
     """Each task's share of the rows."""
     sizes, method = np.array(sizes, float), sampling.get("method", "proportional")
     if method == "proportional":
@@ -172,33 +178,43 @@ def shares(sampling, sizes):
         weights = sizes ** (1.0 / sampling.get("temperature", 2.0))
     elif method == "power":
         weights = np.minimum(sizes, sampling.get("cap") or np.inf) ** sampling.get("power", 0.5)
+    elif method == "fixed":
+        weights = np.array([float(sampling["weights"][name]) for name in names])
     else:
         raise SystemExit(f"sampling.method {method!r} is not supported here")
     return weights / weights.sum()
 
 
 class Sampler:
-    """Draws tasks by smooth weighted round robin and their rows in shuffled passes, up to so many real tokens."""
+    """Draws tasks by smooth weighted round robin and their rows in shuffled passes, as many as fit into a batch."""
 
     def __init__(self, examples, share, batch_tokens, seed):
         self.examples, self.share, self.batch_tokens = examples, share, batch_tokens
         self.rng = np.random.default_rng(seed)
         self.credit = np.zeros(len(share))
         self.orders = [[] for _ in share]
+        self.pending = None  # A task and its row that did not fit into the last batch.
+
+    def draw(self):
+        self.credit += self.share
+        task = int(np.argmax(self.credit))
+        self.credit[task] -= 1.0
+        if not self.orders[task]:
+            self.orders[task] = list(self.rng.permutation(len(self.examples[task])))
+        return task, self.examples[task][self.orders[task].pop()]
 
     def batch(self):
         """The rows of one step, a list a task."""
         chosen, tokens = [[] for _ in self.share], 0
-        while tokens < self.batch_tokens:
-            self.credit += self.share
-            task = int(np.argmax(self.credit))
-            self.credit[task] -= 1.0
-            if not self.orders[task]:
-                self.orders[task] = list(self.rng.permutation(len(self.examples[task])))
-            example = self.examples[task][self.orders[task].pop()]
+        while True:
+            task, example = self.pending or self.draw()
+            length = len(example[0])
+            if tokens > 0 and tokens + length > self.batch_tokens:
+                self.pending = task, example
+                return chosen
+            self.pending = None
             chosen[task].append(example)
-            tokens += len(example[0])
-        return chosen
+            tokens += length
 
 
 def steps_per_epoch(examples, share, batch_tokens):
@@ -317,7 +333,8 @@ def score(task, logits, targets):
                      for rows, tags in zip(logits, targets)]
         words = [[[task["labels"][tag] for tag in tags] for tags in side] for side in (expected, predicted)]
         flat = [[tag for tags in side for tag in tags] for side in words]
-        functions = {"entity_f1": lambda: entity_f1(*words, zero_division=0), "accuracy": lambda: sk.accuracy_score(*flat)}
+        functions = {"entity_f1": lambda: entity_f1(*words, zero_division=0),
+                     "accuracy": lambda: sk.accuracy_score(*flat)}
         return {name: defined(functions[name]) for name in task["metrics"]}
 
     functions = {
@@ -428,7 +445,8 @@ def load_backbone(settings, pooler):
     folder = BUNDLED if settings["id"] == "bundled" else pathlib.Path(settings["id"])
     if not folder.is_dir():
         raise SystemExit(f"{folder}: no folder; backbone.id must be a local folder here")
-    dropouts = {"hidden_dropout_prob": settings["dropout"], "attention_probs_dropout_prob": settings["attention_dropout"]}
+    dropouts = {"hidden_dropout_prob": settings["dropout"],
+                "attention_probs_dropout_prob": settings["attention_dropout"]}
     dropouts = {key: value for key, value in dropouts.items() if value is not None}
     backbone = AutoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa", **dropouts)
     if not pooler:
@@ -459,7 +477,7 @@ def train(recipe_path, seed=None, log=print):
 
     model = MultiTask(backbone, tasks)
     rows = [data[name]["train"] for name in tasks]
-    share = shares(sampling, [len(part) for part in rows])
+    share = shares(sampling, [len(part) for part in rows], list(tasks))
     sampler = Sampler(rows, share, training["batch_tokens"], seed)
     epoch = steps_per_epoch(rows, share, training["batch_tokens"])
     steps = training["steps"] or max(1, round(training["epochs"] * epoch))

@@ -42,7 +42,7 @@ pub enum Error {
         step: usize,
         /// Name of the task.
         task: String,
-        /// "the loss", or "the gradient of <tensor>".
+        /// "the loss", or "the gradient of `tensor`".
         what: String,
         /// "NaN" or "infinite".
         value: &'static str,

@@ -1,12 +1,20 @@
 //! Joint multi-task fine-tuning of pretrained backbones on Candle.
 #![warn(missing_docs)]
 
+#[cfg(feature = "train")]
+pub mod balance;
+#[cfg(feature = "train")]
+pub mod catalog;
+pub mod checkpoint;
 pub mod data;
 pub mod error;
 pub mod gradient;
+pub mod hub;
 pub mod metrics;
 pub mod model;
 pub mod ops;
 pub mod recipe;
+#[cfg(feature = "train")]
+pub mod train;
 
 pub use error::{Error, Result};

@@ -7,7 +7,7 @@ use mtl_zoo::recipe::{
     Balance, Balanced, CardKind, CheckpointDtype, ClassWeights, Files, Freeze, Override, Pooling, Recipe, RecipeSource,
     Sampling, Schedule, Split, TaskType,
 };
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A task that needs nothing else.
 const TASK: &str = "[tasks.a]\ntype = \"classification\"\ntrain = \"a.csv\"\n";

@@ -43,9 +43,9 @@ fn find(variable: Option<&OsStr>, near: &Path, program: Option<&Path>, sources: 
         let found = format!("{VARIABLE}={}", folder.display());
         return Err(Problem::new(found, "a folder with `backbone/config.json` and `data/`", help).argument());
     }
-    let near = absolute(near);
-    let current = absolute(Path::new(""));
-    let current = std::env::current_dir().unwrap_or(current);
+    // The folder of a file that is named without one is empty.
+    let near = absolute(if near.as_os_str().is_empty() { Path::new(".") } else { near });
+    let current = absolute(Path::new("."));
     let above = near.ancestors().chain(current.ancestors()).map(|folder| folder.join("zoo/bundled"));
     let installed = program.and_then(|program| Some(program.parent()?.parent()?.join("share/mtl-zoo/bundled")));
     above.chain(installed).chain([sources.join("zoo/bundled")]).find(|folder| is_bundle(folder)).ok_or_else(|| {
@@ -92,6 +92,7 @@ mod tests {
         }
         let above = make("work/zoo/bundled");
         assert_eq!(find(None, &near).unwrap(), above);
+        assert!(find(None, Path::new("")).unwrap().is_absolute());
         let named = make("elsewhere");
         assert_eq!(find(Some(&named), &near).unwrap(), named);
         let error = find(Some(&near), &near).unwrap_err().to_string();

@@ -50,7 +50,8 @@ pub fn write_file<T>(path: impl AsRef<Path>, fill: impl FnOnce(&mut dyn Write) -
 /// old checkpoint as `.<name>.old-*` and the new one as `.<name>.partial-*`, both complete.
 ///
 /// # Errors
-/// What [`check_target`] and `fill` say, or [`Error::Io`](crate::Error::Io); `dir` is as it was before.
+/// What [`check_target`] and `fill` say, or [`Error::Io`](crate::Error::Io). `dir` is then as it was before, unless the
+/// new checkpoint is in place and only the rest of the old one could not be cleared away.
 pub fn write_folder<T>(dir: impl AsRef<Path>, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     let dir = &check_target(dir)?;
     let parent = parent(dir);

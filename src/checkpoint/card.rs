@@ -76,16 +76,18 @@ fn results(manifest: &Manifest) -> Vec<serde_json::Value> {
 
 fn body(card: &mut String, manifest: &Manifest, options: &CardOptions, title: &str) -> std::fmt::Result {
     let Manifest { backbone, heads, training, versions, max_tokens, .. } = manifest;
-    let base = base_model(manifest, options).unwrap_or(&backbone.id);
+    // Of a local folder only the name: the path is nobody's business.
+    let base = base_model(manifest, options).unwrap_or(backbone.id.rsplit(['/', '\\']).next().unwrap_or_default());
     let revision = backbone.revision.as_ref().map_or(String::new(), |r| format!(" at revision `{r}`"));
     let methods = manifest.balance.get("method").and_then(|m| m.as_str()).map(|m| format!(", balancing `{m}`"));
     let (count, noun) = (heads.len(), if heads.len() == 1 { "head" } else { "heads" });
     writeln!(card, "# {title}\n")?;
     writeln!(
         card,
-        "A {} encoder with {count} {noun}: one forward pass answers all of them. It was fine-tuned jointly from\n\
-         `{base}`{revision} with mtl-zoo {} on candle {}: {} steps, {} tokens, seed {}{}; these are the weights of\n\
-         step {}, the best on the validation scores.\n",
+        "A `{}` encoder with {count} {noun}: one forward pass answers all of them.\n\
+         It was fine-tuned jointly from `{base}`{revision} with mtl-zoo {} on candle {}.\n\
+         Training took {} steps and {} tokens with seed {}{}.\n\
+         These are the weights of step {}, the best on the validation scores.\n",
         backbone.family,
         versions.mtl_zoo,
         versions.candle,
@@ -98,7 +100,8 @@ fn body(card: &mut String, manifest: &Manifest, options: &CardOptions, title: &s
     writeln!(card, "## Heads\n\n| Head | Type | Labels | Metric | Validation | Test |\n|---|---|---|---|---:|---:|")?;
     for (task, head) in heads {
         let HeadInfo { metrics, .. } = head;
-        let names = metrics.validation.keys().chain(metrics.test.keys().filter(|k| !metrics.validation.contains_key(*k)));
+        let names =
+            metrics.validation.keys().chain(metrics.test.keys().filter(|k| !metrics.validation.contains_key(*k)));
         let mut first = format!("{task} | {} | {}", type_name(head.kind), labels(head));
         let names: Vec<&String> = names.collect();
         if names.is_empty() {
@@ -149,9 +152,13 @@ fn loading(card: &mut String, task: &str, head: &HeadInfo) -> std::fmt::Result {
     let outputs = head.outputs();
     writeln!(
         card,
-        r#"With `candle-transformers` alone (`ids` and `type_ids` from `tokenizers`, `[1, tokens]`):
+        r#"With `candle-transformers` alone, here for the head `{task}` and one text (`ids` and `type_ids` from `tokenizers`, `[1, tokens]`):
 
 ```rust
+use candle_core::{{DType, IndexOp, Module}};
+use candle_nn::VarBuilder;
+use candle_transformers::models::bert::{{BertModel, Config}};
+
 let config: Config = serde_json::from_slice(&std::fs::read("{CONFIG_FILE}")?)?;
 let tensors = candle_core::safetensors::load("{MODEL_FILE}", &device)?;
 let vb = VarBuilder::from_tensors(tensors, DType::F32, &device);
@@ -162,11 +169,14 @@ let head = candle_nn::linear(config.hidden_size, {outputs}, vb.pp("heads.{task}"
 let output = head.forward(&state)?;
 ```
 
-With Python's `transformers`:
+With Python's `transformers`, again for one text (in a padded batch, leave padding out of mean and max):
 
 ```python
+import safetensors.torch, torch
+from transformers import AutoModel, AutoTokenizer
+
 tokenizer = AutoTokenizer.from_pretrained(".")
-model = AutoModel.from_pretrained("."{pooler}).eval()
+model = AutoModel.from_pretrained("."{pooler}).float().eval()
 heads = safetensors.torch.load_file("{MODEL_FILE}")
 with torch.no_grad():
     out = model(**tokenizer("some text", return_tensors="pt"))

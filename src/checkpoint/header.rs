@@ -120,12 +120,12 @@ pub(super) fn parse(path: &Path, json: &[u8], data_len: u64) -> Result<Header> {
     for (name, raw) in raw.tensors {
         entries.push(entry(path, name, raw)?);
     }
-    cover(path, &mut entries, data_len)?;
     entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     if let Some(pair) = entries.windows(2).find(|pair| pair[0].name == pair[1].name) {
         let problem = Problem::new("the name twice", "one tensor a name", DAMAGED).file(path).key(&pair[0].name);
         return Err(problem.checkpoint(Fault::Header));
     }
+    cover(path, entries.iter().collect(), data_len)?;
     Ok(Header { metadata: raw.metadata.unwrap_or_default(), entries })
 }
 
@@ -167,7 +167,7 @@ fn entry(path: &Path, name: String, raw: RawEntry) -> Result<Entry> {
 }
 
 /// Checks that the tensors cover the data exactly, each byte once.
-fn cover(path: &Path, entries: &mut [Entry], data_len: u64) -> Result<()> {
+fn cover(path: &Path, mut entries: Vec<&Entry>, data_len: u64) -> Result<()> {
     entries.sort_unstable_by_key(|entry| (entry.range.start, entry.range.end));
     let mut end = 0;
     for i in 0..entries.len() {

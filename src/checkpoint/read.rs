@@ -117,7 +117,9 @@ fn require_file(path: &Path) -> Result<u64> {
 fn missing(path: &Path) -> Error {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let (found, help) = match path.parent() {
-        Some(dir) if !dir.is_dir() => ("no such folder", "check the path; `mtl-zoo pull` gets a checkpoint from the Hub"),
+        Some(dir) if !dir.is_dir() => {
+            ("no such folder", "check the path; `mtl-zoo pull` gets a checkpoint from the Hub")
+        }
         _ if name == MANIFEST_FILE => {
             ("no such file", "the folder is no checkpoint of mtl-zoo; `mtl-zoo finetune` makes one from a backbone")
         }

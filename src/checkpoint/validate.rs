@@ -54,7 +54,8 @@ impl Manifest {
                 let problem = Problem::new(found, "1 to 64 letters, digits, `_` or `-`", EXPORT);
                 return Err(problem.file(path).key("heads").checkpoint(Fault::Path));
             }
-            check_head(head).map_err(|(key, found, expected)| wrong(&format!("heads.{task}.{key}"), found, expected))?;
+            check_head(head)
+                .map_err(|(key, found, expected)| wrong(&format!("heads.{task}.{key}"), found, expected))?;
         }
         for (file, hash) in &self.sha256 {
             if !is_plain_file_name(file) {

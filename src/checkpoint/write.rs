@@ -1,12 +1,12 @@
 //! Writes a checkpoint in one step.
 
+use super::CardOptions;
 use super::atomic::{create_file, write_folder};
 use super::tensor_writer::{TensorData, write_tensors};
 use super::validate::{hidden_size, is_plain_file_name};
 use super::{
     CARD_FILE, CONFIG_FILE, HashingWriter, MANIFEST_FILE, MODEL_FILE, Manifest, TOKENIZER_FILE, model_card, sha256_hex,
 };
-use super::CardOptions;
 use crate::error::{Fault, IoContext, Problem, Result};
 use crate::recipe::CheckpointDtype;
 use std::path::Path;
@@ -55,7 +55,8 @@ pub fn write(dir: impl AsRef<Path>, contents: CheckpointContents<'_>) -> Result<
         })?;
         manifest.sha256.insert(MODEL_FILE.into(), model);
         let small = std::iter::once((CONFIG_FILE, config));
-        for (name, bytes) in small.chain(tokenizer_files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))) {
+        for (name, bytes) in small.chain(tokenizer_files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())))
+        {
             create_file(&folder.join(name), |out| out.write_all(bytes).at("write", dir.join(name)))?;
             manifest.sha256.insert(name.into(), sha256_hex(bytes));
         }

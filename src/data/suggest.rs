@@ -1,19 +1,11 @@
 //! What error messages about names and values share.
 
-/// The known name that is most like `name`, if one is near enough to be a slip of the pen.
-pub(crate) fn closest<'a, S: AsRef<str>>(name: &str, known: &'a [S]) -> Option<&'a str> {
-    let folded = name.to_lowercase();
-    known
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(&folded, &candidate.as_ref().to_lowercase()), candidate.as_ref()))
-        .filter(|&(likeness, _)| likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
-}
+use crate::recipe::suggest::nearest;
 
 /// "did you mean `x`? " where something is near, else nothing.
 pub(crate) fn did_you_mean<S: AsRef<str>>(name: &str, known: &[S]) -> String {
-    closest(name, known).map_or_else(String::new, |near| format!("did you mean {}? ", quoted(near)))
+    let near = nearest(name, known.iter().map(AsRef::as_ref));
+    near.map_or_else(String::new, |near| format!("did you mean {}? ", quoted(near)))
 }
 
 /// The names in backticks, the first few of many.

@@ -46,7 +46,7 @@ impl Tokenizer {
             return Err(Problem::new("no such file", "the backbone's `tokenizer.json`", help).file(path).backbone());
         }
         let bytes = std::fs::read(path).at("read", path)?;
-        Self::parse(&bytes).map_err(|problem| problem.file(path).backbone())
+        Self::parse(&bytes, path)
     }
 
     /// Reads the bytes of a `tokenizer.json`.
@@ -54,13 +54,14 @@ impl Tokenizer {
     /// # Errors
     /// If the `tokenizers` library cannot use them.
     pub fn from_bytes(bytes: impl AsRef<[u8]>) -> Result<Self> {
-        Self::parse(bytes.as_ref()).map_err(|problem| problem.file("tokenizer.json").backbone())
+        Self::parse(bytes.as_ref(), Path::new("tokenizer.json"))
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+    fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let unusable = |error: tokenizers::Error| {
             let help = "fetch the file again, or save the tokenizer with a recent version of transformers";
-            Problem::new(error.to_string(), "a tokenizer in the format of the `tokenizers` library", help)
+            let expected = "a tokenizer in the format of the `tokenizers` library";
+            Problem::new(error.to_string(), expected, help).file(path).backbone()
         };
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(unusable)?;
         // Length and padding are this crate's to decide; many files on the Hub carry settings for other uses.

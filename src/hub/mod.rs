@@ -118,6 +118,10 @@ pub fn resolve(id: &str, revision: Option<&str>, files: &FileList, options: &Hub
     if Path::new(id).is_dir() {
         return local(id, files);
     }
+    if Path::new(id).exists() {
+        let help = format!("give the folder that holds {}", files.required.join(", "));
+        return Err(Problem::new("a file", format!("the folder of a {}", files.what), help).file(id).hub());
+    }
     let (name, inner) = id.split_once('@').map_or((id, None), |(name, revision)| (name, Some(revision)));
     let Some((owner, repo)) = repository(name) else {
         let help = "check the path, or give a Hub id with its owner, such as `google-bert/bert-base-uncased`";
@@ -147,7 +151,9 @@ fn local(id: &str, files: &FileList) -> Result<HubFiles> {
             let help = match *file {
                 MANIFEST_FILE => "the folder is no checkpoint of mtl-zoo; `mtl-zoo finetune` makes one from a backbone",
                 MODEL_FILE => "only safetensors are read; convert other weights with Python's `save_pretrained`",
-                TOKENIZER_FILE => "save the tokenizer with Python's `AutoTokenizer.from_pretrained(..).save_pretrained(..)`",
+                TOKENIZER_FILE => {
+                    "save the tokenizer with Python's `AutoTokenizer.from_pretrained(..).save_pretrained(..)`"
+                }
                 _ => "copy or download the folder again",
             };
             let problem = Problem::new(format!("no {file}"), format!("a {} folder with this file", files.what), help);
@@ -181,5 +187,7 @@ fn is_revision(revision: &str) -> bool {
     let good = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains("..");
     revision.len() <= 255
         && revision.split('/').all(good)
-        && !revision.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '\\' | ':' | '?' | '*' | '[' | '~' | '^'))
+        && !revision
+            .chars()
+            .any(|c| c.is_control() || c.is_whitespace() || matches!(c, '\\' | ':' | '?' | '*' | '[' | '~' | '^'))
 }

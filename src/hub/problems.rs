@@ -37,9 +37,11 @@ impl Request<'_> {
                 format!("a {what}"),
                 "check the spelling of both; for a private repository set HF_TOKEN",
             ),
-            HFError::RateLimited { .. } => {
-                ("429, too many requests".into(), "an answer".into(), "wait a while; with HF_TOKEN set the limit is higher")
-            }
+            HFError::RateLimited { .. } => (
+                "429, too many requests".into(),
+                "an answer".into(),
+                "wait a while; with HF_TOKEN set the limit is higher",
+            ),
             HFError::Http { context } => (
                 format!("HTTP status {}", context.status),
                 "an answer".into(),
@@ -93,9 +95,10 @@ pub(super) fn lacking(request: &Request<'_>, file: &str, has: impl Fn(&str) -> b
              Python's `save_pretrained`",
         ),
         MODEL_FILE => ("no model.safetensors".into(), "only safetensors are read; choose another repository"),
-        MANIFEST_FILE => {
-            ("no mtl_zoo.json".into(), "the repository is no checkpoint of mtl-zoo; give it as a backbone to `finetune`")
-        }
+        MANIFEST_FILE => (
+            "no mtl_zoo.json".into(),
+            "the repository is no checkpoint of mtl-zoo; give it as a backbone to `finetune`",
+        ),
         TOKENIZER_FILE => (
             "no tokenizer.json".into(),
             "save the tokenizer with Python's `AutoTokenizer.from_pretrained(..).save_pretrained(..)` and give the folder",

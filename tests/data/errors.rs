@@ -203,7 +203,7 @@ fn rows_that_cannot_be_used() {
         check(&error("a.jsonl", lines(&[r#"{"text":"first","label":1}"#, row]), kind, extra), parts);
     }
     let tokens: [(&str, &[&str]); 6] = [
-        (r#"{"tokens":["a","b"],"tags":["O"]}"#, &["a.jsonl:2: `tags`: found 1 tag, expected 2 words"]),
+        (r#"{"tokens":["a","b"],"tags":["O"]}"#, &["a.jsonl:2: `tags`: found 1 tag, expected 2 tags, one a word"]),
         (r#"{"tokens":[],"tags":[]}"#, &["a.jsonl:2: `tokens`: found no words, expected at least one word"]),
         (r#"{"tokens":["", " "],"tags":["O", "O"]}"#, &["a.jsonl:2: `tokens`: found only empty words"]),
         (r#"{"tokens":["a", null],"tags":["O", "O"]}"#, &["a.jsonl:2: `tokens`: found no value (null) in the list"]),

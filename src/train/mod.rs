@@ -1,0 +1,19 @@
+//! From a recipe to a trained model: preparation, steps, evaluation, state, export.
+
+mod evaluate;
+mod export;
+mod prepare;
+mod progress;
+mod run;
+mod schedule;
+mod state;
+mod trainer;
+
+pub use evaluate::{Scores, evaluate};
+pub use export::export;
+pub use prepare::{Prepared, PreparedTask, read_weights};
+pub use progress::{Evaluation, Event, Observer, StepEvent};
+pub use run::{CHECKPOINT_FOLDER, METRICS_FILE, Outcome, RECIPE_FILE, Run};
+pub use schedule::LearningRate;
+pub use state::{Position, RunState};
+pub use trainer::{StepReport, Trainer};

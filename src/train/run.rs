@@ -1,0 +1,324 @@
+//! A whole run: steps, evaluations, saved states, the best weights at the end.
+
+use super::progress::{Evaluation, Event, Observer, StepEvent};
+use super::state::{Position, RunState};
+use super::{LearningRate, Prepared, PreparedTask, Scores, Trainer, evaluate, export};
+use crate::checkpoint::{MODEL_FILE, Manifest, hash_file, sha256_hex, write_file};
+use crate::data::{Batch, Example, Sampler};
+use crate::error::{IoContext, Problem, Result};
+use crate::recipe::Recipe;
+use indexmap::IndexMap;
+use serde_json::json;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Name of the resolved recipe in a run's folder.
+pub const RECIPE_FILE: &str = "recipe.toml";
+/// Name of the metrics, one JSON object a line.
+pub const METRICS_FILE: &str = "metrics.jsonl";
+/// Name of the exported checkpoint.
+pub const CHECKPOINT_FOLDER: &str = "checkpoint";
+
+/// A run in its folder.
+pub struct Run {
+    prepared: Prepared,
+    trainer: Trainer,
+    sampler: Sampler,
+    rate: LearningRate,
+    steps: usize,
+    evaluate_every: usize,
+    position: Position,
+    best: Vec<f32>,
+    folder: PathBuf,
+    backbone_hash: String,
+    metrics: File,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// To the end: the checkpoint's folder and its manifest, which holds the scores.
+    Finished {
+        /// Folder of the checkpoint.
+        checkpoint: PathBuf,
+        /// Its manifest.
+        manifest: Box<Manifest>,
+    },
+    /// Stopped by the observer; the state was saved.
+    Stopped {
+        /// Steps done.
+        step: usize,
+    },
+}
+
+impl Run {
+    /// A new run in `folder`, which is made; the resolved recipe is written there.
+    ///
+    /// # Errors
+    /// If the folder holds a run already.
+    pub fn start(prepared: Prepared, folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder).at("create", folder)?;
+        if let Some(name) = [RECIPE_FILE, METRICS_FILE, CHECKPOINT_FOLDER].iter().find(|name| folder.join(name).exists()) {
+            let help = format!("choose another folder with `--out`, go on with `--resume {}`, or remove it", folder.display());
+            let problem = Problem::new(format!("a run already: it holds `{name}`"), "an empty or new folder", help);
+            return Err(problem.file(folder).argument());
+        }
+        let path = folder.join(RECIPE_FILE);
+        write_file(&path, |out| out.write_all(prepared.recipe.to_toml().as_bytes()).at("write", &path))?;
+        Self::new(prepared, folder)
+    }
+
+    /// Goes on with the run in `folder` from its saved state.
+    ///
+    /// # Errors
+    /// If there is no state, or data, backbone or recipe are not those that the run was started with.
+    pub fn resume(prepared: Prepared, folder: &Path) -> Result<Self> {
+        let state = RunState::load(folder)?;
+        let mut run = Self::new(prepared, folder)?;
+        let fits = state.position.fingerprint == run.position.fingerprint
+            && [&state.parameters, &state.first, &state.second].iter().all(|array| array.len() == run.trainer.model.arena().len());
+        let Some(sampler) = state.position.sampler.clone().filter(|_| fits) else {
+            let help = "put back the data, backbone and recipe that the run was started with, or start a new run";
+            let problem = Problem::new("data, backbone or settings that changed since", "those of the saved state", help);
+            return Err(problem.file(folder).argument());
+        };
+        run.sampler.restore(sampler)?;
+        run.trainer.model.arena().restore(&state.parameters)?;
+        run.trainer.balance.restore(&state.position.balance)?;
+        run.trainer.optimizer.first = state.first;
+        run.trainer.optimizer.second = state.second;
+        run.trainer.optimizer.steps = state.position.step as u64;
+        run.best = if state.best.is_empty() { state.parameters } else { state.best };
+        run.position = state.position;
+        run.metrics = reopen_metrics(&folder.join(METRICS_FILE), run.position.step)?;
+        Ok(run)
+    }
+
+    fn new(prepared: Prepared, folder: &Path) -> Result<Self> {
+        let recipe = &prepared.recipe;
+        let trainer = Trainer::new(prepared.model()?, recipe);
+        let sizes: Vec<usize> = prepared.tasks.iter().map(|task| task.train.len()).collect();
+        let names: Vec<&str> = prepared.tasks.iter().map(|task| task.data.name.as_str()).collect();
+        let sampler = Sampler::new(&recipe.sampling, &sizes, &names, recipe.training.seed)?;
+        let steps = planned_steps(&prepared, sampler.clone());
+        let rounds = if recipe.training.steps.is_some() { 1.0 } else { recipe.training.epochs.max(1.0) };
+        let backbone_hash = hash_file(prepared.backbone.folder.join(MODEL_FILE))?;
+        let started_with = json!([prepared.fingerprints(), backbone_hash, prepared.tokenizer.fingerprint(), recipe]);
+        let fingerprint = sha256_hex(started_with.to_string().as_bytes());
+        let metrics = folder.join(METRICS_FILE);
+        Ok(Self {
+            rate: LearningRate::new(&recipe.training, steps),
+            evaluate_every: recipe.training.evaluate_every.unwrap_or((steps as f64 / rounds).ceil() as usize).max(1),
+            position: Position { fingerprint, ..Position::default() },
+            best: Vec::new(),
+            folder: folder.to_owned(),
+            metrics: File::options().create(true).append(true).open(&metrics).at("open", &metrics)?,
+            backbone_hash,
+            steps,
+            sampler,
+            trainer,
+            prepared,
+        })
+    }
+
+    /// Steps of the whole run.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// The model.
+    pub fn model(&self) -> &crate::model::MultiTask {
+        &self.trainer.model
+    }
+
+    /// Trains to the end or until the observer stops it, then evaluates the best step's weights and exports them.
+    ///
+    /// # Errors
+    /// If a loss or gradient is not finite, or a file cannot be written.
+    pub fn train(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        while self.position.step < self.steps {
+            self.step(observer)?;
+            let step = self.position.step;
+            let due = step.is_multiple_of(self.evaluate_every) || step == self.steps;
+            let waited = due && self.validate(observer)?;
+            let save = self.prepared.recipe.training.save_every.map_or(due, |every| step.is_multiple_of(every));
+            let stop = observer.stop();
+            if (save && step < self.steps) || stop {
+                self.save()?;
+                observer.event(&Event::Saved);
+            }
+            if stop {
+                return Ok(Outcome::Stopped { step });
+            }
+            if waited {
+                observer.event(&Event::EarlyStop(self.position.waited));
+                break;
+            }
+        }
+        self.finish(observer)
+    }
+
+    fn step(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let training = &self.prepared.recipe.training;
+        let progress = self.position.step as f64 / self.steps as f64;
+        let batches: Vec<Batch> = (0..training.accumulate)
+            .map(|_| next_batch(&self.prepared, &mut self.sampler, progress, training.batch_tokens))
+            .collect();
+        let factor = self.rate.factor(self.position.step);
+        let report = self.trainer.step(&batches, factor)?;
+        self.position.step += 1;
+        self.position.tokens += report.tokens as u64;
+        let named = |values: Vec<serde_json::Value>| -> serde_json::Map<String, serde_json::Value> {
+            self.prepared.recipe.tasks.keys().cloned().zip(values).collect()
+        };
+        let line = json!({
+            "step": self.position.step,
+            "loss": report.loss,
+            "losses": named(report.losses.iter().map(|loss| json!(loss)).collect()),
+            "weights": named(report.weights.iter().map(|weight| json!(weight)).collect()),
+            "gradient_norm": report.gradient_norm,
+            "rate_factor": factor,
+            "tokens": self.position.tokens,
+        });
+        self.log(&line)?;
+        observer.event(&Event::Step(StepEvent { step: self.position.step, steps: self.steps, factor, report: &report }));
+        Ok(())
+    }
+
+    /// Scores the validation splits, keeps the weights if they are the best; whether patience is at its end.
+    fn validate(&mut self, observer: &mut dyn Observer) -> Result<bool> {
+        observer.event(&Event::Evaluating);
+        let tasks = self.scores(|task| Some(&task.validation))?;
+        let score = mean_score(&tasks, &self.prepared.tasks);
+        let mut evaluation = Evaluation { step: self.position.step, tasks, score, best: false };
+        evaluation.best = self.position.evaluated(&evaluation);
+        if evaluation.best {
+            self.best = self.trainer.model.arena().snapshot()?;
+        }
+        let tasks: serde_json::Map<_, _> = evaluation.tasks.iter().map(|(task, scores)| (task.clone(), scores.json())).collect();
+        let line = json!({"step": evaluation.step, "validation": tasks, "score": score, "best": evaluation.best});
+        self.log(&line)?;
+        observer.event(&Event::Evaluated(&evaluation));
+        Ok(self.prepared.recipe.training.patience.is_some_and(|patience| self.position.waited >= patience))
+    }
+
+    fn finish(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        self.trainer.model.arena().restore(&self.best)?;
+        observer.event(&Event::Evaluating);
+        let validation = self.scores(|task| Some(&task.validation))?;
+        let test = self.scores(|task| task.test.as_deref())?;
+        let tasks: serde_json::Map<_, _> = test.iter().map(|(task, scores)| (task.clone(), scores.json())).collect();
+        let best_step = self.position.best.map_or(self.position.step, |(step, _)| step);
+        self.log(&json!({"step": self.position.step, "best_step": best_step, "test": tasks}))?;
+        let checkpoint = self.folder.join(CHECKPOINT_FOLDER);
+        let training = crate::checkpoint::TrainingInfo {
+            seed: self.prepared.recipe.training.seed,
+            steps: self.position.step as u64,
+            tokens: self.position.tokens,
+            best_step: best_step as u64,
+        };
+        let results = export::Results { validation, test, training, backbone_hash: self.backbone_hash.clone() };
+        let manifest = export(&self.prepared, &self.trainer.model, &results, &checkpoint)?;
+        RunState::remove(&self.folder)?;
+        Ok(Outcome::Finished { checkpoint, manifest: Box::new(manifest) })
+    }
+
+    fn scores<'a>(
+        &'a self,
+        split: impl Fn(&'a PreparedTask) -> Option<&'a [Example]>,
+    ) -> Result<IndexMap<String, Scores>> {
+        let tasks = self.prepared.tasks.iter().enumerate();
+        let scores = tasks.filter_map(|(index, task)| {
+            let examples = split(task)?;
+            let scores = evaluate(&self.trainer.model, index, &task.data.labels, &task.metrics, examples);
+            Some(scores.map(|scores| (task.data.name.clone(), scores)))
+        });
+        scores.collect()
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.metrics.sync_all().at("write", self.folder.join(METRICS_FILE))?;
+        let state = RunState {
+            position: Position {
+                sampler: Some(self.sampler.state().clone()),
+                balance: self.trainer.balance.state(),
+                ..self.position.clone()
+            },
+            parameters: self.trainer.model.arena().snapshot()?,
+            first: self.trainer.optimizer.first.clone(),
+            second: self.trainer.optimizer.second.clone(),
+            best: self.best.clone(),
+        };
+        state.save(&self.folder)
+    }
+
+    fn log(&mut self, line: &serde_json::Value) -> Result<()> {
+        let path = self.folder.join(METRICS_FILE);
+        self.metrics.write_all(format!("{line}\n").as_bytes()).at("write", path)
+    }
+}
+
+impl Scores {
+    fn json(&self) -> serde_json::Value {
+        json!({"loss": self.loss, "metrics": self.metrics})
+    }
+}
+
+/// Optimizer steps of a run: as given, or as many as draw `epochs` times the number of training rows.
+fn planned_steps(prepared: &Prepared, mut sampler: Sampler) -> usize {
+    let training = &prepared.recipe.training;
+    if let Some(steps) = training.steps {
+        return steps;
+    }
+    let rows: usize = prepared.tasks.iter().map(|task| task.train.len()).sum();
+    let target = (training.epochs * rows as f64).ceil();
+    let (mut drawn, mut batches) = (0.0, 0usize);
+    while drawn < target {
+        let length = |task: usize, row: usize| prepared.tasks[task].train[row].encoded.ids.len();
+        let batch = sampler.next(drawn / target, training.batch_tokens, length);
+        drawn += batch.iter().map(Vec::len).sum::<usize>() as f64;
+        batches += 1;
+    }
+    batches.div_ceil(training.accumulate)
+}
+
+fn next_batch(prepared: &Prepared, sampler: &mut Sampler, progress: f64, budget: usize) -> Batch {
+    let tasks = &prepared.tasks;
+    let rows = sampler.next(progress, budget, |task, row| tasks[task].train[row].encoded.ids.len());
+    Batch::new(rows.iter().enumerate().map(|(task, rows)| {
+        (task, tasks[task].data.labels.len(), rows.iter().map(|&row| &tasks[task].train[row]).collect())
+    }))
+}
+
+/// Mean of the main metrics, lower-is-better ones negated; an undefined metric is worse than any value.
+fn mean_score(scores: &IndexMap<String, Scores>, tasks: &[PreparedTask]) -> f64 {
+    let main = |(scores, task): (&Scores, &PreparedTask)| match scores.metrics.values().next().copied().flatten() {
+        Some(value) if task.metrics[0].higher_is_better() => value,
+        Some(value) => -value,
+        None => f64::NEG_INFINITY,
+    };
+    scores.values().zip(tasks).map(main).sum::<f64>() / tasks.len() as f64
+}
+
+/// The metrics of the steps that the saved state knows; later lines are written again by the resumed run.
+fn reopen_metrics(path: &Path, step: usize) -> Result<File> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let known = |line: &&str| {
+        let line: Result<serde_json::Value, _> = serde_json::from_str(line);
+        line.is_ok_and(|line| line["step"].as_u64().is_some_and(|at| at <= step as u64))
+    };
+    let kept: String = text.lines().filter(known).map(|line| format!("{line}\n")).collect();
+    write_file(path, |out| out.write_all(kept.as_bytes()).at("write", path))?;
+    File::options().append(true).open(path).at("open", path)
+}
+
+impl Run {
+    /// The recipe that the run in `folder` was started with.
+    ///
+    /// # Errors
+    /// If the folder holds no run.
+    pub fn recipe(folder: &Path, cards: &dyn crate::recipe::Cards) -> Result<Recipe> {
+        Recipe::load(crate::recipe::RecipeSource::File(&folder.join(RECIPE_FILE)), &[], cards)
+    }
+}

@@ -1,0 +1,113 @@
+//! What decides the next step, in one file: a run that was stopped goes on as if it never had been.
+
+use super::Evaluation;
+use crate::checkpoint::{TensorData, TensorFile, write_file, write_tensors};
+use crate::data::SamplerState;
+use crate::error::{Fault, IoContext, Problem, Result};
+use crate::recipe::CheckpointDtype;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Numbers of a run beside its tensors.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Optimizer steps done.
+    pub step: usize,
+    /// Tokens trained on.
+    pub tokens: u64,
+    /// Where the sampler is.
+    pub sampler: Option<SamplerState>,
+    /// What the balancing method remembers.
+    pub balance: serde_json::Value,
+    /// Best step so far and its score.
+    pub best: Option<(usize, f64)>,
+    /// Evaluations since the best one.
+    pub waited: usize,
+    /// Evaluations done.
+    pub evaluations: usize,
+    /// Hashes of what the run was started with: data, backbone and recipe.
+    pub fingerprint: String,
+}
+
+/// A saved run: its position, parameters, moments, and the best parameters so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunState {
+    /// Numbers beside the tensors.
+    pub position: Position,
+    /// The arena.
+    pub parameters: Vec<f32>,
+    /// AdamW's first moments.
+    pub first: Vec<f32>,
+    /// AdamW's second moments.
+    pub second: Vec<f32>,
+    /// The arena at the best step.
+    pub best: Vec<f32>,
+}
+
+impl RunState {
+    /// The state's file in a run's folder.
+    pub fn path(run: &Path) -> PathBuf {
+        run.join("state").join("state.safetensors")
+    }
+
+    /// Saves the state of the run in `run`; an older state stays until the new one is on disk.
+    pub fn save(&self, run: &Path) -> Result<()> {
+        let path = Self::path(run);
+        let folder = path.parent().expect("the file lies in the folder `state`");
+        std::fs::create_dir_all(folder).at("create", folder)?;
+        let arrays = [("parameters", &self.parameters), ("first", &self.first), ("second", &self.second), ("best", &self.best)];
+        let tensors = arrays.map(|(name, values)| TensorData { name: name.into(), shape: vec![values.len()], values });
+        let position = serde_json::to_string(&self.position).expect("numbers and names are always JSON");
+        write_file(&path, |out| write_tensors(out, &path, &tensors, CheckpointDtype::F32, &[("position", &position)]))
+    }
+
+    /// Loads the state of the run in `run`.
+    ///
+    /// # Errors
+    /// If there is none, or it is not what a run of this program saved.
+    pub fn load(run: &Path) -> Result<Self> {
+        let path = Self::path(run);
+        if !path.is_file() {
+            let help = "a run that ended has none, its result is the folder `checkpoint`; a run saves its first state at \
+                        its first evaluation";
+            return Err(Problem::new("no saved state", "the folder of a run that was stopped", help).file(run).argument());
+        }
+        let file = TensorFile::open(&path)?;
+        let broken = |found: String| {
+            let help = "the file was changed or is of another version; start the run anew";
+            Problem::new(found, "the state of a run", help).file(&path).checkpoint(Fault::Json)
+        };
+        let position = file.metadata().get("position").ok_or_else(|| broken("no position".into()))?;
+        let position = serde_json::from_str(position).map_err(|error| broken(error.to_string()))?;
+        let array = |name| file.require(name)?.to_f32();
+        Ok(Self {
+            position,
+            parameters: array("parameters")?,
+            first: array("first")?,
+            second: array("second")?,
+            best: array("best")?,
+        })
+    }
+
+    /// Removes the state of a run that has ended.
+    pub fn remove(run: &Path) -> Result<()> {
+        let folder = run.join("state");
+        match folder.exists() {
+            true => std::fs::remove_dir_all(&folder).at("remove", &folder),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Position {
+    /// Notes an evaluation; says whether it is the best so far.
+    pub fn evaluated(&mut self, evaluation: &Evaluation) -> bool {
+        self.evaluations += 1;
+        let best = self.best.is_none_or(|(_, score)| evaluation.score > score);
+        if best {
+            self.best = Some((evaluation.step, evaluation.score));
+        }
+        self.waited = if best { 0 } else { self.waited + 1 };
+        best
+    }
+}

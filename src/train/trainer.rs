@@ -1,0 +1,173 @@
+//! One optimizer step: forward, losses, backward, clip, update.
+
+use crate::balance::{self, Method};
+use crate::data::Batch;
+use crate::error::{Error, Result};
+use crate::gradient::{AdamW, AdamWOptions, GradientStore};
+use crate::model::backbones::Depth;
+use crate::model::{MultiTask, Pass};
+use crate::ops::Noise;
+use crate::recipe::Recipe;
+use candle_core::Tensor;
+use std::sync::Arc;
+
+/// A model in training.
+pub struct Trainer {
+    /// The model.
+    pub model: MultiTask,
+    /// The optimizer with its moments.
+    pub optimizer: AdamW,
+    /// The balancing method with its state.
+    pub balance: Box<dyn Method>,
+    store: Arc<GradientStore>,
+    tasks: Vec<String>,
+    /// Weight of each task's loss, from the recipe.
+    weights: Vec<f64>,
+    clip: f64,
+    seed: u64,
+}
+
+/// What happened in a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepReport {
+    /// Mean loss a task before weighting; `None` for tasks without examples in the step.
+    pub losses: Vec<Option<f32>>,
+    /// Weight that each task's loss had in the objective.
+    pub weights: Vec<f64>,
+    /// The objective: the weighted sum of the losses over the number of tasks.
+    pub loss: f64,
+    /// Norm of the whole gradient before clipping.
+    pub gradient_norm: f64,
+    /// Tokens of the step.
+    pub tokens: usize,
+}
+
+impl Trainer {
+    /// A trainer at step zero. The recipe's tasks are the model's heads, in the same order.
+    pub fn new(model: MultiTask, recipe: &Recipe) -> Self {
+        let training = &recipe.training;
+        let options = AdamWOptions { betas: training.betas, epsilon: training.epsilon };
+        let optimizer = AdamW::new(model.arena(), options, |name| {
+            let rate = match model.depth(name) {
+                None => training.head_learning_rate.unwrap_or(training.learning_rate),
+                Some(depth) => {
+                    let layers = model.config().layers();
+                    let below = match depth {
+                        Depth::Pooler => 0,
+                        Depth::Layer(layer) => layers - 1 - layer,
+                        Depth::Embeddings => layers,
+                    };
+                    training.learning_rate * training.layer_decay.powi(below as i32)
+                }
+            };
+            // Biases and norms are the vectors.
+            let vector = model.arena().entries()[name].shape.rank() < 2;
+            (rate, if vector { 0.0 } else { training.weight_decay })
+        });
+        let store = Arc::new(GradientStore::new(model.arena().len(), model.arena().shared_len(), 1));
+        Self {
+            optimizer,
+            balance: balance::method(&recipe.balance, recipe.tasks.keys().map(String::as_str)),
+            store,
+            tasks: recipe.tasks.keys().cloned().collect(),
+            weights: recipe.tasks.values().map(|task| task.weight).collect(),
+            clip: training.clip,
+            seed: training.seed,
+            model,
+        }
+    }
+
+    /// One optimizer step on the mean gradient of `batches`; `factor` is the schedule's.
+    ///
+    /// The objective is `1/T Σ weight · balance · mean loss` over all T tasks of the recipe; a task without examples
+    /// adds nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] before anything is changed, if a loss or gradient is NaN or infinite.
+    pub fn step(&mut self, batches: &[Batch], factor: f64) -> Result<StepReport> {
+        self.store.lock().zero();
+        let tasks = self.tasks.len();
+        let step = self.optimizer.steps + 1;
+        let mut sums = vec![(0.0f64, 0usize); tasks];
+        let (mut loss, mut weights) = (0.0, vec![0.0; tasks]);
+        for (index, batch) in batches.iter().enumerate() {
+            let pass = Pass::training(&self.store, batch, Some(self.noise(index, batches.len())))?;
+            let losses = self.model.losses(batch, &pass)?;
+            let mut observed = vec![None; tasks];
+            for (task, loss) in batch.tasks.iter().zip(&losses) {
+                let value = loss.to_scalar::<f32>()?;
+                if !value.is_finite() {
+                    return Err(not_finite(step, &self.tasks[task.task], "the loss", value));
+                }
+                observed[task.task] = Some(value);
+                sums[task.task].0 += f64::from(value);
+                sums[task.task].1 += 1;
+            }
+            let balance = self.balance.weights(&observed);
+            weights = balance.iter().zip(&self.weights).map(|(balance, weight)| balance * weight).collect();
+            let scale = 1.0 / (tasks * batches.len()) as f64;
+            let mut objective: Option<Tensor> = None;
+            for (task, task_loss) in batch.tasks.iter().zip(losses) {
+                loss += scale * weights[task.task] * f64::from(observed[task.task].unwrap_or(0.0));
+                let weighted = (task_loss * (scale * weights[task.task]))?;
+                objective = Some(match objective {
+                    Some(sum) => (sum + weighted)?,
+                    None => weighted,
+                });
+            }
+            if let Some(objective) = objective {
+                objective.backward()?;
+            }
+        }
+
+        let gradient_norm = self.store.lock().norm();
+        if !gradient_norm.is_finite() {
+            return Err(self.blame(step, batches));
+        }
+        // As PyTorch's clip_grad_norm_.
+        let clip = if self.clip > 0.0 { (self.clip / (gradient_norm + 1e-6)).min(1.0) } else { 1.0 };
+        self.optimizer.step(self.model.arena(), &self.store, factor, clip as f32)?;
+        let mean = |(sum, count): (f64, usize)| (count > 0).then(|| (sum / count as f64) as f32);
+        Ok(StepReport {
+            losses: sums.into_iter().map(mean).collect(),
+            weights,
+            loss,
+            gradient_norm,
+            tokens: batches.iter().map(|batch| batch.packed.tokens()).sum(),
+        })
+    }
+
+    fn noise(&self, index: usize, batches: usize) -> Noise {
+        Noise::new(self.seed, self.optimizer.steps * batches as u64 + index as u64)
+    }
+
+    /// Runs the backward pass of one task at a time, with the same dropout, to find whose gradient is not finite.
+    fn blame(&self, step: u64, batches: &[Batch]) -> Error {
+        let attempt = |index: usize, batch: &Batch, task: usize| -> Result<Option<(usize, f32)>> {
+            self.store.lock().zero();
+            let pass = Pass::training(&self.store, batch, Some(self.noise(index, batches.len())))?;
+            self.model.losses(batch, &pass)?[task].backward()?;
+            let rows = self.store.lock();
+            let values = || rows.shared[0].iter().chain(&rows.heads);
+            Ok(rows.first_non_finite().map(|offset| (offset, *values().nth(offset).unwrap_or(&f32::NAN))))
+        };
+        for (index, batch) in batches.iter().enumerate() {
+            for (position, task) in batch.tasks.iter().enumerate() {
+                match attempt(index, batch, position) {
+                    Ok(Some((offset, value))) => {
+                        let what = format!("the gradient of `{}`", self.model.arena().name_at(offset));
+                        return not_finite(step, &self.tasks[task.task], &what, value);
+                    }
+                    Ok(None) => {}
+                    Err(error) => return error,
+                }
+            }
+        }
+        not_finite(step, &self.tasks.join("` and `"), "the norm of the joint gradient", f32::INFINITY)
+    }
+}
+
+fn not_finite(step: u64, task: &str, what: &str, value: f32) -> Error {
+    let value = if value.is_nan() { "NaN" } else { "infinite" };
+    Error::NotFinite { step: step as usize, task: task.to_owned(), what: what.to_owned(), value }
+}
