@@ -17,4 +17,4 @@ pub mod recipe;
 #[cfg(feature = "train")]
 pub mod train;
 
-pub use error::{Error, Result};
+pub use error::{Error, Fault, Problem, Result};
