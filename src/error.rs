@@ -36,7 +36,9 @@ pub enum Error {
     #[error("{0}")]
     Hub(Box<Problem>),
     /// A loss or gradient became NaN or infinite.
-    #[error("step {step}: {what} of task `{task}` is {value}\n  help: lower `training.learning_rate`, or look at the rows of that task; the last good state is in the run folder")]
+    #[error(
+        "step {step}: {what} of task `{task}` is {value}\n  help: lower `training.learning_rate`, or look at the rows of that task; the last good state is in the run folder"
+    )]
     NotFinite {
         /// Optimizer step, counted from 1.
         step: usize,

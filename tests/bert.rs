@@ -10,8 +10,7 @@ use mtl_zoo::recipe::{Freeze, Pooling, TaskType};
 use std::sync::Arc;
 use support::{Golden, bundled, relative_error};
 
-const SMALL: [&str; 7] =
-    ["absolute", "no_pooler", "gelu_new", "relu", "relative_key", "relative_key_query", "wide"];
+const SMALL: [&str; 7] = ["absolute", "no_pooler", "gelu_new", "relu", "relative_key", "relative_key_query", "wide"];
 
 /// The backbone with a head that makes its pooler trained, if it has one.
 fn model(config: &str, weights: Weights) -> MultiTask {
@@ -137,7 +136,8 @@ fn gradients_are_finite_differences() {
             states.iter().zip(&cotangent).map(|(state, by)| f64::from(*state) * f64::from(*by)).sum()
         };
         let start = model.arena().snapshot().unwrap();
-        for (parameter, entry) in model.arena().entries().iter().filter(|(name, _)| name.starts_with("encoder.layer.")) {
+        for (parameter, entry) in model.arena().entries().iter().filter(|(name, _)| name.starts_with("encoder.layer."))
+        {
             // Along a random direction: every number of the parameter takes part.
             let direction = random.numbers(entry.slot.len);
             let expected: f64 = gradient(&model, &outcome, parameter)

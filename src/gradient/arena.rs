@@ -145,9 +145,7 @@ impl Arena {
             }
 
             fn cpu_fwd(&self, storage: &mut candle_core::CpuStorage, _: &candle_core::Layout) -> Result<()> {
-                let candle_core::CpuStorage::F32(flat) = storage else {
-                    candle_core::bail!("the arena is f32")
-                };
+                let candle_core::CpuStorage::F32(flat) = storage else { candle_core::bail!("the arena is f32") };
                 if let Some(f) = self.0.lock().expect("never poisoned: one caller").take() {
                     f(flat);
                 }

@@ -103,10 +103,7 @@ impl Recorder {
     }
 
     /// Input rows by gradient row.
-    pub fn split(
-        store: &Arc<GradientStore>,
-        spans: impl IntoIterator<Item = (usize, Range<usize>)>,
-    ) -> Self {
+    pub fn split(store: &Arc<GradientStore>, spans: impl IntoIterator<Item = (usize, Range<usize>)>) -> Self {
         Self { store: store.clone(), spans: spans.into_iter().collect() }
     }
 

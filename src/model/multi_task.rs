@@ -82,7 +82,10 @@ impl MultiTask {
             let values = match has {
                 true => [take(&mut weights, &weight, &weight_shape)?, take(&mut weights, &bias, &bias_shape)?],
                 false => [
-                    Weight { values: initial(task, head.outputs * config.hidden(), options.seed), shape: weight_shape.into() },
+                    Weight {
+                        values: initial(task, head.outputs * config.hidden(), options.seed),
+                        shape: weight_shape.into(),
+                    },
                     Weight { values: vec![0.0; head.outputs], shape: bias_shape.into() },
                 ],
             };
@@ -175,7 +178,8 @@ impl MultiTask {
     pub fn predict(&self, packed: &Packed, heads: &[usize]) -> Result<Vec<Vec<Prediction>>> {
         let pass = Pass::inference();
         let hidden = self.hidden(packed, &pass)?;
-        let answers = heads.iter().map(|&index| self.answers(&self.heads[index], &hidden, packed, 0..packed.sequences()));
+        let answers =
+            heads.iter().map(|&index| self.answers(&self.heads[index], &hidden, packed, 0..packed.sequences()));
         answers.collect()
     }
 
@@ -235,7 +239,9 @@ fn is_frozen(spec: &ParameterSpec, freeze: Freeze) -> bool {
 /// same head whatever trains beside it.
 fn initial(task: &str, len: usize, seed: u64) -> Vec<f32> {
     // FNV-1a of the name.
-    let name = task.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let name = task
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     let key = name ^ seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let unit = |bits: u32| (f64::from(bits) + 0.5) / 4_294_967_296.0;
     let normals = (0..len.div_ceil(2) as u32).flat_map(|index| {

@@ -81,22 +81,27 @@ impl Elementwise {
     /// `out[i] = f(x[i], i)`; the match stands outside of the loop so that each arm is vector code.
     fn map(&self, x: &[f32], f: impl Fn(Activation, f32, usize) -> f32 + Sync) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
-        for_rows(&mut out, 1, |first, out| {
-            macro_rules! run {
-                ($function:expr) => {
-                    for (i, (out, x)) in out.iter_mut().zip(&x[first..]).enumerate() {
-                        *out = f($function, *x, first + i);
-                    }
-                };
-            }
-            match self.0 {
-                Activation::Gelu => run!(Activation::Gelu),
-                Activation::GeluTanh => run!(Activation::GeluTanh),
-                Activation::Relu => run!(Activation::Relu),
-                Activation::Silu => run!(Activation::Silu),
-                Activation::Tanh => run!(Activation::Tanh),
-            }
-        });
+        for_rows(
+            &mut out,
+            1,
+            #[inline(always)]
+            |first, out| {
+                macro_rules! run {
+                    ($function:expr) => {
+                        for (i, (out, x)) in out.iter_mut().zip(&x[first..]).enumerate() {
+                            *out = f($function, *x, first + i);
+                        }
+                    };
+                }
+                match self.0 {
+                    Activation::Gelu => run!(Activation::Gelu),
+                    Activation::GeluTanh => run!(Activation::GeluTanh),
+                    Activation::Relu => run!(Activation::Relu),
+                    Activation::Silu => run!(Activation::Silu),
+                    Activation::Tanh => run!(Activation::Tanh),
+                }
+            },
+        );
         out
     }
 }

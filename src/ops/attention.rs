@@ -125,21 +125,27 @@ impl Op {
                 relative::add_scores(out, len, d, self.scale(), head.k, window, true);
             }
         }
-        simd(|| out.chunks_exact_mut(len).for_each(softmax));
+        simd(
+            #[inline(always)]
+            || out.chunks_exact_mut(len).for_each(softmax),
+        );
     }
 
     /// Multiplies the probabilities of one sequence and head by their dropout mask.
     fn mask(&self, sequence: &Sequence, head: usize, values: &mut [f32]) {
         if let Some(dropout) = self.options.dropout {
             let first = sequence.probability + (head * sequence.len * sequence.len) as u64;
-            simd(|| {
-                dropout.apply(
-                    first,
-                    values,
-                    #[inline(always)]
-                    |value, factor| *value *= factor,
-                );
-            });
+            simd(
+                #[inline(always)]
+                || {
+                    dropout.apply(
+                        first,
+                        values,
+                        #[inline(always)]
+                        |value, factor| *value *= factor,
+                    );
+                },
+            );
         }
     }
 
@@ -222,8 +228,7 @@ impl CustomOp3 for Op {
         let (sequences, d, width) = (self.sequences(), self.head_width(), self.width);
         let [mut dq, mut dk, mut dv] = [(); 3].map(|()| vec![0.0; qs.len()]);
         let cuts = self.cut(&mut dq, &sequences).into_iter();
-        let cuts: Vec<_> =
-            cuts.zip(self.cut(&mut dk, &sequences)).zip(self.cut(&mut dv, &sequences)).collect();
+        let cuts: Vec<_> = cuts.zip(self.cut(&mut dk, &sequences)).zip(self.cut(&mut dv, &sequences)).collect();
         // Gradients of the relative positions by sequence, added in order below.
         let windows: Vec<_> = sequences.iter().map(|_| Mutex::new(Vec::new())).collect();
         sequences.par_iter().zip(cuts).zip(&windows).for_each(|((sequence, ((dq, dk), dv)), window)| {
@@ -239,7 +244,10 @@ impl CustomOp3 for Op {
                 matmul((len, d, len), dv, width, 0.0, 1.0, Matrix::new(&dropped, len).t(), dy, false);
                 matmul((len, len, d), &mut dp, len, 0.0, 1.0, dy, head.v.t(), false);
                 self.mask(sequence, index, &mut dp);
-                simd(|| softmax_backward(&p, &mut dp, len));
+                simd(
+                    #[inline(always)]
+                    || softmax_backward(&p, &mut dp, len),
+                );
                 let ds = Matrix::new(&dp, len);
                 matmul((len, d, len), dq, width, 0.0, self.scale(), ds, head.k, false);
                 matmul((len, d, len), dk, width, 0.0, self.scale(), ds.t(), head.q, false);

@@ -55,12 +55,17 @@ impl CustomOp1 for Embedding {
         for (table, indices) in &self.tables.tables {
             let table = view(&table.value)?;
             let table: &[f32] = &table;
-            for_rows(&mut out, width, |first, out| {
-                for (out, &index) in out.chunks_exact_mut(width).zip(&indices[first..]) {
-                    let row = &table[index as usize * width..][..width];
-                    out.iter_mut().zip(row).for_each(|(out, value)| *out += value);
-                }
-            });
+            for_rows(
+                &mut out,
+                width,
+                #[inline(always)]
+                |first, out| {
+                    for (out, &index) in out.chunks_exact_mut(width).zip(&indices[first..]) {
+                        let row = &table[index as usize * width..][..width];
+                        out.iter_mut().zip(row).for_each(|(out, value)| *out += value);
+                    }
+                },
+            );
         }
         Ok((CpuStorage::F32(out), (self.tokens, width).into()))
     }

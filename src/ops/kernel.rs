@@ -63,7 +63,12 @@ pub fn rows_per_chunk(width: usize) -> usize {
 /// Calls `f(first row, rows)` for chunks of rows of `out`, in parallel.
 pub fn for_rows(out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     let rows = rows_per_chunk(width);
-    out.par_chunks_mut(rows * width.max(1)).enumerate().for_each(|(chunk, out)| simd(|| f(chunk * rows, out)));
+    out.par_chunks_mut(rows * width.max(1)).enumerate().for_each(|(chunk, out)| {
+        simd(
+            #[inline(always)]
+            || f(chunk * rows, out),
+        )
+    });
 }
 
 /// Runs `f` compiled for the widest vectors that this processor has; everything in it must be inlined.
@@ -151,12 +156,17 @@ pub fn matmul(
 
 /// Adds the column sums of `rows` (each as wide as `out`) to `out`.
 pub fn add_column_sums(rows: &[f32], out: &mut [f32]) {
-    sum_chunks(rows.len() / out.len().max(1), out, |range, partial| {
-        let width = partial.len();
-        for row in rows[range.start * width..range.end * width].chunks_exact(width) {
-            partial.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-        }
-    });
+    sum_chunks(
+        rows.len() / out.len().max(1),
+        out,
+        #[inline(always)]
+        |range, partial| {
+            let width = partial.len();
+            for row in rows[range.start * width..range.end * width].chunks_exact(width) {
+                partial.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+            }
+        },
+    );
 }
 
 /// Adds to `out` what `f(row range, partial)` adds to zeroed partials of the same length, chunks of rows in parallel,
@@ -167,7 +177,10 @@ pub fn sum_chunks(rows: usize, out: &mut [f32], f: impl Fn(std::ops::Range<usize
         .into_par_iter()
         .map(|chunk| {
             let mut partial = vec![0.0; out.len()];
-            simd(|| f(chunk * step..((chunk + 1) * step).min(rows), &mut partial));
+            simd(
+                #[inline(always)]
+                || f(chunk * step..((chunk + 1) * step).min(rows), &mut partial),
+            );
             partial
         })
         .collect();

@@ -26,12 +26,8 @@ pub fn layer_norm(
     if weight.value.dims() != [width] || bias.value.dims() != [width] {
         candle_core::bail!("layer_norm: input {:?} does not fit weight {:?}", x.shape(), weight.value.shape());
     }
-    let op = LayerNorm {
-        weight: weight.clone(),
-        bias: bias.clone(),
-        epsilon: epsilon as f32,
-        recorder: recorder.cloned(),
-    };
+    let op =
+        LayerNorm { weight: weight.clone(), bias: bias.clone(), epsilon: epsilon as f32, recorder: recorder.cloned() };
     x.contiguous()?.apply_op1(op)
 }
 
@@ -63,14 +59,19 @@ impl CustomOp1 for LayerNorm {
         let (weight, bias): (&[f32], &[f32]) = (&weight, &bias);
         let width = weight.len();
         let mut out = vec![0.0; x.len()];
-        for_rows(&mut out, width, |first, out| {
-            for (row, out) in x[first * width..].chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-                let (mean, scale) = moments(row, self.epsilon);
-                for (((out, x), w), b) in out.iter_mut().zip(row).zip(weight).zip(bias) {
-                    *out = (x - mean) * scale * w + b;
+        for_rows(
+            &mut out,
+            width,
+            #[inline(always)]
+            |first, out| {
+                for (row, out) in x[first * width..].chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+                    let (mean, scale) = moments(row, self.epsilon);
+                    for (((out, x), w), b) in out.iter_mut().zip(row).zip(weight).zip(bias) {
+                        *out = (x - mean) * scale * w + b;
+                    }
                 }
-            }
-        });
+            },
+        );
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
@@ -83,15 +84,20 @@ impl CustomOp1 for LayerNorm {
         if let Some(recorder) = &self.recorder {
             if let Some(slot) = self.weight.slot {
                 recorder.record(slot, |rows, dw| {
-                    sum_chunks(rows.len(), dw, |chunk, dw| {
-                        for row in chunk {
-                            let row = at(rows.start + row);
-                            let (mean, scale) = moments(&xs[row.clone()], self.epsilon);
-                            for ((dw, x), dy) in dw.iter_mut().zip(&xs[row.clone()]).zip(&dy[row]) {
-                                *dw += dy * (x - mean) * scale;
+                    sum_chunks(
+                        rows.len(),
+                        dw,
+                        #[inline(always)]
+                        |chunk, dw| {
+                            for row in chunk {
+                                let row = at(rows.start + row);
+                                let (mean, scale) = moments(&xs[row.clone()], self.epsilon);
+                                for ((dw, x), dy) in dw.iter_mut().zip(&xs[row.clone()]).zip(&dy[row]) {
+                                    *dw += dy * (x - mean) * scale;
+                                }
                             }
-                        }
-                    });
+                        },
+                    );
                 });
             }
             if let Some(slot) = self.bias.slot {
@@ -104,18 +110,23 @@ impl CustomOp1 for LayerNorm {
             return Ok(None);
         }
         let mut dx = vec![0.0; xs.len()];
-        for_rows(&mut dx, width, |first, dx| {
-            for (offset, dx) in dx.chunks_exact_mut(width).enumerate() {
-                let (x, dy) = (&xs[at(first + offset)], &dy[at(first + offset)]);
-                let (mean, scale) = moments(x, self.epsilon);
-                let n = width as f32;
-                let mean_g = sum(dy.iter().zip(weight).map(|(dy, w)| dy * w)) / n;
-                let mean_gx = sum((0..width).map(|i| dy[i] * weight[i] * (x[i] - mean) * scale)) / n;
-                for (((dx, x), dy), w) in dx.iter_mut().zip(x).zip(dy).zip(weight) {
-                    *dx = scale * (dy * w - mean_g - (x - mean) * scale * mean_gx);
+        for_rows(
+            &mut dx,
+            width,
+            #[inline(always)]
+            |first, dx| {
+                for (offset, dx) in dx.chunks_exact_mut(width).enumerate() {
+                    let (x, dy) = (&xs[at(first + offset)], &dy[at(first + offset)]);
+                    let (mean, scale) = moments(x, self.epsilon);
+                    let n = width as f32;
+                    let mean_g = sum(dy.iter().zip(weight).map(|(dy, w)| dy * w)) / n;
+                    let mean_gx = sum((0..width).map(|i| dy[i] * weight[i] * (x[i] - mean) * scale)) / n;
+                    for (((dx, x), dy), w) in dx.iter_mut().zip(x).zip(dy).zip(weight) {
+                        *dx = scale * (dy * w - mean_g - (x - mean) * scale * mean_gx);
+                    }
                 }
-            }
-        });
+            },
+        );
         tensor(dx, x.shape()).map(Some)
     }
 }

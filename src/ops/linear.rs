@@ -22,8 +22,7 @@ pub fn linear(x: &Tensor, weight: &Parameter, bias: Option<&Parameter>, recorder
     if width != inputs || bias.is_some_and(|b| b.value.dims() != [outputs]) {
         candle_core::bail!("linear: input {:?} does not fit weight {:?}", x.shape(), weight.value.shape());
     }
-    let op =
-        Linear { weight: weight.clone(), bias: bias.cloned(), inputs, outputs, recorder: recorder.cloned() };
+    let op = Linear { weight: weight.clone(), bias: bias.cloned(), inputs, outputs, recorder: recorder.cloned() };
     x.contiguous()?.apply_op1(op)
 }
 

@@ -46,7 +46,8 @@ impl CrossEntropyOp {
     /// Rows that count, with their targets.
     fn rows<'a>(&'a self, logits: &'a [f32]) -> impl Iterator<Item = (usize, &'a [f32], usize)> {
         let rows = logits.chunks_exact(self.classes).zip(&self.options.targets).enumerate();
-        rows.filter(|(_, (_, target))| **target != IGNORE).map(|(row, (logits, &target))| (row, logits, target as usize))
+        rows.filter(|(_, (_, target))| **target != IGNORE)
+            .map(|(row, (logits, &target))| (row, logits, target as usize))
     }
 
     fn denominator(&self, logits: &[f32]) -> f64 {

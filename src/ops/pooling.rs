@@ -22,7 +22,8 @@ pub enum PoolKind {
 /// If a sequence is empty or `starts` does not end with the number of tokens.
 pub fn pool(x: &Tensor, starts: &[u32], kind: PoolKind) -> Result<Tensor> {
     let (tokens, width) = x.dims2()?;
-    if starts.first() != Some(&0) || starts.last() != Some(&(tokens as u32)) || starts.windows(2).any(|w| w[0] >= w[1]) {
+    if starts.first() != Some(&0) || starts.last() != Some(&(tokens as u32)) || starts.windows(2).any(|w| w[0] >= w[1])
+    {
         candle_core::bail!("pool: sequence starts {starts:?} do not cover {tokens} tokens");
     }
     x.contiguous()?.apply_op1(Pool { starts: starts.to_vec(), width, kind })

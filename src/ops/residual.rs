@@ -22,14 +22,19 @@ pub fn dropout(x: &Tensor, dropout: Option<Dropout>) -> Result<Tensor> {
 
 fn masked(x: &[f32], dropout: Dropout) -> Vec<f32> {
     let mut out = x.to_vec();
-    for_rows(&mut out, 1, |first, out| {
-        dropout.apply(
-            first as u64,
-            out,
-            #[inline(always)]
-            |x, factor| *x *= factor,
-        );
-    });
+    for_rows(
+        &mut out,
+        1,
+        #[inline(always)]
+        |first, out| {
+            dropout.apply(
+                first as u64,
+                out,
+                #[inline(always)]
+                |x, factor| *x *= factor,
+            );
+        },
+    );
     out
 }
 
@@ -46,9 +51,14 @@ impl CustomOp2 for Residual {
             Some(dropout) => masked(x, dropout),
             None => x.to_vec(),
         };
-        for_rows(&mut out, 1, |first, out| {
-            out.iter_mut().zip(&residual[first..]).for_each(|(out, residual)| *out += residual);
-        });
+        for_rows(
+            &mut out,
+            1,
+            #[inline(always)]
+            |first, out| {
+                out.iter_mut().zip(&residual[first..]).for_each(|(out, residual)| *out += residual);
+            },
+        );
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 

@@ -31,9 +31,10 @@ pub struct Results {
 /// If a file cannot be read or written, or a value does not fit the checkpoint's number format.
 pub fn export(prepared: &Prepared, model: &MultiTask, results: &Results, dir: &Path) -> Result<Manifest> {
     let recipe = &prepared.recipe;
-    let tensors = model.tensors().into_iter().map(|(name, tensor)| {
-        Ok((name, tensor.dims().to_vec(), tensor.flatten_all()?.to_vec1::<f32>()?))
-    });
+    let tensors = model
+        .tensors()
+        .into_iter()
+        .map(|(name, tensor)| Ok((name, tensor.dims().to_vec(), tensor.flatten_all()?.to_vec1::<f32>()?)));
     let tensors = tensors.collect::<Result<Vec<_>>>()?;
     let tensors =
         tensors.iter().map(|(name, shape, values)| TensorData { name: name.clone(), shape: shape.clone(), values });

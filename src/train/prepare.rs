@@ -67,11 +67,8 @@ impl Prepared {
         let file = TensorFile::open(self.backbone.folder.join(MODEL_FILE))?;
         let weights = read_weights(&file)?;
         let heads = self.tasks.iter().map(|task| (task.data.name.clone(), task.head.clone())).collect();
-        let options = ModelOptions {
-            freeze: self.recipe.backbone.freeze,
-            seed: self.recipe.training.seed,
-            trained_heads: false,
-        };
+        let options =
+            ModelOptions { freeze: self.recipe.backbone.freeze, seed: self.recipe.training.seed, trained_heads: false };
         MultiTask::new(self.config.clone(), weights, heads, &options)
     }
 
@@ -89,7 +86,9 @@ impl Prepared {
 /// Widens every floating-point tensor of a file; others are no parameters.
 pub fn read_weights(file: &TensorFile) -> Result<Weights> {
     let tensors = file.iter().filter(|tensor| tensor.is_float() && !tensor.name.starts_with("heads."));
-    tensors.map(|tensor| Ok((tensor.name.to_owned(), Weight { shape: tensor.shape.to_vec(), values: tensor.to_f32()? }))).collect()
+    tensors
+        .map(|tensor| Ok((tensor.name.to_owned(), Weight { shape: tensor.shape.to_vec(), values: tensor.to_f32()? })))
+        .collect()
 }
 
 fn check_fit(recipe: &Recipe, config: &BackboneConfig, tokenizer: &Tokenizer) -> Result<()> {

@@ -59,8 +59,11 @@ impl Run {
     /// If the folder holds a run already.
     pub fn start(prepared: Prepared, folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).at("create", folder)?;
-        if let Some(name) = [RECIPE_FILE, METRICS_FILE, CHECKPOINT_FOLDER].iter().find(|name| folder.join(name).exists()) {
-            let help = format!("choose another folder with `--out`, go on with `--resume {}`, or remove it", folder.display());
+        if let Some(name) =
+            [RECIPE_FILE, METRICS_FILE, CHECKPOINT_FOLDER].iter().find(|name| folder.join(name).exists())
+        {
+            let help =
+                format!("choose another folder with `--out`, go on with `--resume {}`, or remove it", folder.display());
             let problem = Problem::new(format!("a run already: it holds `{name}`"), "an empty or new folder", help);
             return Err(problem.file(folder).argument());
         }
@@ -77,10 +80,13 @@ impl Run {
         let state = RunState::load(folder)?;
         let mut run = Self::new(prepared, folder)?;
         let fits = state.position.fingerprint == run.position.fingerprint
-            && [&state.parameters, &state.first, &state.second].iter().all(|array| array.len() == run.trainer.model.arena().len());
+            && [&state.parameters, &state.first, &state.second]
+                .iter()
+                .all(|array| array.len() == run.trainer.model.arena().len());
         let Some(sampler) = state.position.sampler.clone().filter(|_| fits) else {
             let help = "put back the data, backbone and recipe that the run was started with, or start a new run";
-            let problem = Problem::new("data, backbone or settings that changed since", "those of the saved state", help);
+            let problem =
+                Problem::new("data, backbone or settings that changed since", "those of the saved state", help);
             return Err(problem.file(folder).argument());
         };
         run.sampler.restore(sampler)?;
@@ -182,7 +188,12 @@ impl Run {
             "tokens": self.position.tokens,
         });
         self.log(&line)?;
-        observer.event(&Event::Step(StepEvent { step: self.position.step, steps: self.steps, factor, report: &report }));
+        observer.event(&Event::Step(StepEvent {
+            step: self.position.step,
+            steps: self.steps,
+            factor,
+            report: &report,
+        }));
         Ok(())
     }
 
@@ -196,7 +207,8 @@ impl Run {
         if evaluation.best {
             self.best = self.trainer.model.arena().snapshot()?;
         }
-        let tasks: serde_json::Map<_, _> = evaluation.tasks.iter().map(|(task, scores)| (task.clone(), scores.json())).collect();
+        let tasks: serde_json::Map<_, _> =
+            evaluation.tasks.iter().map(|(task, scores)| (task.clone(), scores.json())).collect();
         let line = json!({"step": evaluation.step, "validation": tasks, "score": score, "best": evaluation.best});
         self.log(&line)?;
         observer.event(&Event::Evaluated(&evaluation));

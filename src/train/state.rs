@@ -55,7 +55,8 @@ impl RunState {
         let path = Self::path(run);
         let folder = path.parent().expect("the file lies in the folder `state`");
         std::fs::create_dir_all(folder).at("create", folder)?;
-        let arrays = [("parameters", &self.parameters), ("first", &self.first), ("second", &self.second), ("best", &self.best)];
+        let arrays =
+            [("parameters", &self.parameters), ("first", &self.first), ("second", &self.second), ("best", &self.best)];
         let tensors = arrays.map(|(name, values)| TensorData { name: name.into(), shape: vec![values.len()], values });
         let position = serde_json::to_string(&self.position).expect("numbers and names are always JSON");
         write_file(&path, |out| write_tensors(out, &path, &tensors, CheckpointDtype::F32, &[("position", &position)]))
@@ -70,7 +71,9 @@ impl RunState {
         if !path.is_file() {
             let help = "a run that ended has none, its result is the folder `checkpoint`; a run saves its first state at \
                         its first evaluation";
-            return Err(Problem::new("no saved state", "the folder of a run that was stopped", help).file(run).argument());
+            return Err(Problem::new("no saved state", "the folder of a run that was stopped", help)
+                .file(run)
+                .argument());
         }
         let file = TensorFile::open(&path)?;
         let broken = |found: String| {

@@ -65,7 +65,8 @@ impl Norm {
 impl Bert {
     pub(super) fn new(config: &BertConfig, pooler: bool, mut get: impl FnMut(&str) -> Parameter) -> Self {
         let get = &mut get;
-        let tables = ["word", "position", "token_type"].map(|table| get(&format!("embeddings.{table}_embeddings.weight")));
+        let tables =
+            ["word", "position", "token_type"].map(|table| get(&format!("embeddings.{table}_embeddings.weight")));
         Self {
             tables,
             norm: norm(get, "embeddings.LayerNorm", config),

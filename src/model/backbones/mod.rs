@@ -54,7 +54,9 @@ impl BackboneConfig {
         }
         let help = "use the config.json that belongs to the weights";
         let family: Family = serde_json::from_slice(json).map_err(|error| {
-            Problem::new(format!("{error}"), "a JSON object as the Hub's config.json", help).file("config.json").backbone()
+            Problem::new(format!("{error}"), "a JSON object as the Hub's config.json", help)
+                .file("config.json")
+                .backbone()
         })?;
         match family.model_type.as_deref() {
             Some("bert") => Ok(Self::Bert(BertConfig::parse(json)?)),

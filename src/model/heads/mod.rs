@@ -90,7 +90,8 @@ impl Head {
         pass: &Pass,
     ) -> Result<Tensor> {
         let first = packed.starts[sequences.start];
-        let starts: Vec<u32> = packed.starts[sequences.start..=sequences.end].iter().map(|start| start - first).collect();
+        let starts: Vec<u32> =
+            packed.starts[sequences.start..=sequences.end].iter().map(|start| start - first).collect();
         let tokens = starts.last().map_or(0, |&end| end as usize);
         let mut states = hidden.narrow(0, first as usize, tokens)?;
         if let (false, Some(root)) = (states.track_op(), pass.root()) {
@@ -115,7 +116,9 @@ impl Head {
     /// Mean loss over the targets that count.
     pub(super) fn loss(&self, logits: &Tensor, targets: &Targets) -> Result<Tensor> {
         match (self.options.kind, targets) {
-            (TaskType::Classification, Targets::Classes(classes)) => classification::loss(logits, classes, &self.options),
+            (TaskType::Classification, Targets::Classes(classes)) => {
+                classification::loss(logits, classes, &self.options)
+            }
             (TaskType::MultiLabel, Targets::MultiLabel(marks)) => multi_label::loss(logits, marks, &self.options),
             (TaskType::Regression, Targets::Values(values)) => regression::loss(logits, values),
             (TaskType::TokenClassification, Targets::Tags(tags)) => {
