@@ -17,4 +17,6 @@ pub mod recipe;
 #[cfg(feature = "train")]
 pub mod train;
 
+pub use checkpoint::{Answer, Predictor};
+pub use data::Input;
 pub use error::{Error, Fault, Problem, Result};

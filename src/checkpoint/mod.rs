@@ -10,13 +10,14 @@
 //!
 //! [`write`](fn@write) makes such a folder in one step: it is there entirely or not at all. [`CheckpointFolder::open`]
 //! believes nothing: each way in which a file can lie is an [`Error::Checkpoint`](crate::Error::Checkpoint) with a
-//! [`Fault`](crate::Fault) of its own. Nothing here knows of tensors on a device; values are plain slices of `f32`.
+//! [`Fault`](crate::Fault) of its own; values are plain slices of `f32`. [`Predictor`] puts an opened checkpoint to work.
 
 mod atomic;
 mod card;
 mod hash;
 mod header;
 mod manifest;
+mod predictor;
 mod read;
 mod tensor_file;
 mod tensor_writer;
@@ -31,6 +32,7 @@ pub use header::StoredDtype;
 pub use manifest::{
     BackboneInfo, FORMAT, HeadInfo, HeadScores, InputKind, Manifest, Scores, SplitInfo, TrainingInfo, Versions,
 };
+pub use predictor::{Answer, Predictor};
 pub use read::CheckpointFolder;
 pub use tensor_file::{StoredTensor, TensorFile};
 pub use tensor_writer::{TensorData, write_tensors};

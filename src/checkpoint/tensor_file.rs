@@ -3,6 +3,7 @@
 use super::header::{self, Entry, Header, PREFIX, StoredDtype};
 use super::sha256_hex;
 use crate::error::{Fault, IoContext, Problem, Result};
+use crate::model::{Weight, Weights};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use indexmap::IndexMap;
@@ -114,6 +115,18 @@ impl TensorFile {
             let help = "the file belongs to another model, or its export was incomplete";
             Problem::new(found, "this tensor", help).file(&self.path).key(name).checkpoint(Fault::MissingTensor)
         })
+    }
+
+    /// Widens the floating-point tensors whose names are wanted; tensors of other formats are no parameters.
+    ///
+    /// # Errors
+    /// None but those of [`StoredTensor::to_f32`].
+    pub fn weights(&self, wanted: impl Fn(&str) -> bool) -> Result<Weights> {
+        let tensors = self.iter().filter(|tensor| tensor.is_float() && wanted(tensor.name));
+        let weight = |tensor: StoredTensor| {
+            Ok((tensor.name.to_owned(), Weight { shape: tensor.shape.to_vec(), values: tensor.to_f32()? }))
+        };
+        tensors.map(weight).collect()
     }
 
     fn stored<'a>(&'a self, entry: &'a Entry) -> StoredTensor<'a> {

@@ -11,7 +11,7 @@ mod trainer;
 
 pub use evaluate::{Scores, evaluate};
 pub use export::export;
-pub use prepare::{Prepared, PreparedTask, read_weights};
+pub use prepare::{Prepared, PreparedTask};
 pub use progress::{Evaluation, Event, Observer, StepEvent};
 pub use run::{CHECKPOINT_FOLDER, METRICS_FILE, Outcome, RECIPE_FILE, Run};
 pub use schedule::LearningRate;

@@ -5,7 +5,7 @@ use crate::data::{Example, TaskData, TaskStatistics, Tokenizer};
 use crate::error::{IoContext, Problem, Result};
 use crate::hub::HubFiles;
 use crate::metrics::Metric;
-use crate::model::{BackboneConfig, HeadOptions, ModelOptions, MultiTask, Weight, Weights};
+use crate::model::{BackboneConfig, HeadOptions, ModelOptions, MultiTask};
 use crate::recipe::{Balanced, ClassWeights, Recipe, Task, TaskType};
 use indexmap::IndexMap;
 
@@ -65,7 +65,7 @@ impl Prepared {
     /// If the weights cannot be read, or do not fit the configuration.
     pub fn model(&self) -> Result<MultiTask> {
         let file = TensorFile::open(self.backbone.folder.join(MODEL_FILE))?;
-        let weights = read_weights(&file)?;
+        let weights = file.weights(|name| !name.starts_with("heads."))?;
         let heads = self.tasks.iter().map(|task| (task.data.name.clone(), task.head.clone())).collect();
         let options =
             ModelOptions { freeze: self.recipe.backbone.freeze, seed: self.recipe.training.seed, trained_heads: false };
@@ -81,14 +81,6 @@ impl Prepared {
     pub fn fingerprints(&self) -> IndexMap<String, IndexMap<String, crate::data::task_data::Fingerprint>> {
         self.tasks.iter().map(|task| (task.data.name.clone(), task.data.fingerprints.clone())).collect()
     }
-}
-
-/// Widens every floating-point tensor of a file; others are no parameters.
-pub fn read_weights(file: &TensorFile) -> Result<Weights> {
-    let tensors = file.iter().filter(|tensor| tensor.is_float() && !tensor.name.starts_with("heads."));
-    tensors
-        .map(|tensor| Ok((tensor.name.to_owned(), Weight { shape: tensor.shape.to_vec(), values: tensor.to_f32()? })))
-        .collect()
 }
 
 fn check_fit(recipe: &Recipe, config: &BackboneConfig, tokenizer: &Tokenizer) -> Result<()> {
