@@ -127,7 +127,11 @@ impl Op {
         }
         simd(
             #[inline(always)]
-            || out.chunks_exact_mut(len).for_each(softmax),
+            || {
+                for row in out.chunks_exact_mut(len) {
+                    softmax(row);
+                }
+            },
         );
     }
 
@@ -159,22 +163,44 @@ impl Op {
 fn softmax(row: &mut [f32]) {
     let mut lanes = [f32::NEG_INFINITY; 16];
     let (blocks, rest) = row.as_chunks::<16>();
-    blocks.iter().for_each(|block| lanes.iter_mut().zip(block).for_each(|(max, x)| *max = max.max(*x)));
+    for block in blocks {
+        for (max, x) in lanes.iter_mut().zip(block) {
+            *max = max.max(*x);
+        }
+    }
     let max = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &x| max.max(x));
     let mut sums = [0.0f32; 16];
-    row.iter_mut().for_each(|x| *x = exp(*x - max));
+    for x in row.iter_mut() {
+        *x = exp(*x - max);
+    }
     let (blocks, rest) = row.as_chunks::<16>();
-    blocks.iter().for_each(|block| sums.iter_mut().zip(block).for_each(|(sum, x)| *sum += x));
+    for block in blocks {
+        for (sum, x) in sums.iter_mut().zip(block) {
+            *sum += x;
+        }
+    }
     let scale = 1.0 / (sums.iter().sum::<f32>() + rest.iter().sum::<f32>());
-    row.iter_mut().for_each(|x| *x *= scale);
+    for x in row.iter_mut() {
+        *x *= scale;
+    }
 }
 
 /// `dS = P ∘ (dP - rowsum(dP ∘ P))`, into `dp`.
 #[inline(always)]
 fn softmax_backward(p: &[f32], dp: &mut [f32], len: usize) {
     for (p, dp) in p.chunks_exact(len).zip(dp.chunks_exact_mut(len)) {
-        let dot: f32 = p.iter().zip(dp.iter()).map(|(p, dp)| p * dp).sum();
-        dp.iter_mut().zip(p).for_each(|(dp, p)| *dp = p * (*dp - dot));
+        let mut lanes = [0.0f32; 16];
+        let ((p_blocks, p_rest), (dp_blocks, dp_rest)) = (p.as_chunks::<16>(), dp.as_chunks::<16>());
+        for (p, dp) in p_blocks.iter().zip(dp_blocks) {
+            for ((lane, p), dp) in lanes.iter_mut().zip(p).zip(dp) {
+                *lane += p * dp;
+            }
+        }
+        let rest: f32 = p_rest.iter().zip(dp_rest).map(|(p, dp)| p * dp).sum();
+        let dot = lanes.iter().sum::<f32>() + rest;
+        for (dp, p) in dp.iter_mut().zip(p) {
+            *dp = p * (*dp - dot);
+        }
     }
 }
 

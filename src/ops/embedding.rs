@@ -62,7 +62,9 @@ impl CustomOp1 for Embedding {
                 |first, out| {
                     for (out, &index) in out.chunks_exact_mut(width).zip(&indices[first..]) {
                         let row = &table[index as usize * width..][..width];
-                        out.iter_mut().zip(row).for_each(|(out, value)| *out += value);
+                        for (out, value) in out.iter_mut().zip(row) {
+                            *out += value;
+                        }
                     }
                 },
             );

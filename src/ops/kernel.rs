@@ -163,7 +163,9 @@ pub fn add_column_sums(rows: &[f32], out: &mut [f32]) {
         |range, partial| {
             let width = partial.len();
             for row in rows[range.start * width..range.end * width].chunks_exact(width) {
-                partial.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+                for (sum, value) in partial.iter_mut().zip(row) {
+                    *sum += value;
+                }
             }
         },
     );

@@ -35,7 +35,9 @@ pub fn layer_norm(
 #[inline(always)]
 fn sum(values: impl ExactSizeIterator<Item = f32>) -> f32 {
     let mut lanes = [0.0f32; 16];
-    values.enumerate().for_each(|(i, value)| lanes[i % 16] += value);
+    for (i, value) in values.enumerate() {
+        lanes[i % 16] += value;
+    }
     lanes.iter().sum()
 }
 

@@ -56,7 +56,9 @@ impl CustomOp2 for Residual {
             1,
             #[inline(always)]
             |first, out| {
-                out.iter_mut().zip(&residual[first..]).for_each(|(out, residual)| *out += residual);
+                for (out, residual) in out.iter_mut().zip(&residual[first..]) {
+                    *out += residual;
+                }
             },
         );
         Ok((CpuStorage::F32(out), l1.shape().clone()))
