@@ -32,6 +32,8 @@ pub struct TaskData {
     pub fingerprints: IndexMap<String, Fingerprint>,
     /// Rows outside of the training rows whose input is also in them.
     pub overlap: Overlap,
+    /// Rows of all splits whose text is empty or white space: most likely a mistake in the data.
+    pub empty: usize,
 }
 
 /// Identifies the rows of a split by content, wherever they are stored and in whatever format.
@@ -87,7 +89,18 @@ impl TaskData {
             fingerprints.insert(split.to_owned(), fingerprint(rows, &names));
         }
         let overlap = Overlap::new(&train, &validation, test.as_deref().unwrap_or_default());
-        Ok(Self { name: name.into(), kind: task.kind, labels: names, train, validation, test, fingerprints, overlap })
+        let all = train.iter().chain(&validation).chain(test.iter().flatten());
+        let empty = all.filter(|row| is_empty(&row.input)).count();
+        let name = name.into();
+        Ok(Self { name, kind: task.kind, labels: names, train, validation, test, fingerprints, overlap, empty })
+    }
+}
+
+fn is_empty(input: &Input) -> bool {
+    match input {
+        Input::Text(text) => text.trim().is_empty(),
+        Input::Pair(first, second) => first.trim().is_empty() || second.trim().is_empty(),
+        Input::Words(_) => false,
     }
 }
 

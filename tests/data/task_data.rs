@@ -48,6 +48,17 @@ fn given_labels_keep_their_order_and_may_be_named_by_place() {
 }
 
 #[test]
+fn empty_texts_are_kept_and_counted() {
+    let data = load(
+        "a.jsonl",
+        "{\"text\":\"\",\"label\":1}\n{\"text\":\" \\t\",\"label\":0}\n{\"text\":\"x\",\"label\":0}",
+        "classification",
+        json!({}),
+    );
+    assert_eq!((data.empty, data.train[0].input.clone()), (2, Input::Text(String::new())));
+}
+
+#[test]
 fn pairs_and_numbers() {
     let extra = json!({"columns": {"text": "a", "pair": "b", "label": "score"}});
     let rows =
