@@ -1,0 +1,181 @@
+//! `mtl-zoo finetune --dry-run`: everything about a run but the run.
+
+use super::output;
+use anyhow::{Context, Result};
+use mtl_zoo::data::statistics::{SplitStatistics, TargetStatistics};
+use mtl_zoo::data::{Sampler, TaskStatistics};
+use mtl_zoo::train::{Prepared, Run};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// What should make a person look at the data again.
+pub fn warnings(prepared: &Prepared) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (task, statistics) in prepared.tasks.iter().zip(prepared.statistics()) {
+        let name = &task.data.name;
+        for (split, SplitStatistics { rows, tokens, .. }) in &statistics.splits {
+            if tokens.truncated > 0 {
+                warnings.push(format!(
+                    "task `{name}`: {} of {rows} {split} rows are longer than backbone.max_tokens = {} and are cut",
+                    tokens.truncated, prepared.recipe.backbone.max_tokens,
+                ));
+            }
+        }
+        let overlap = &task.data.overlap;
+        for (split, rows) in [("validation", overlap.validation), ("test", overlap.test)] {
+            if rows > 0 {
+                let text =
+                    format!("task `{name}`: {rows} {split} rows are training rows too; their scores flatter the model");
+                warnings.push(text);
+            }
+        }
+    }
+    warnings
+}
+
+/// Numbers about the length of a run.
+struct Plan {
+    steps: usize,
+    /// Mean tokens and, by task, mean rows of a step.
+    tokens: f64,
+    rows: Vec<f64>,
+    trainable: usize,
+    frozen: usize,
+}
+
+/// Prints the resolved recipe, valid TOML, with tables below it as comments; or one JSON document.
+pub fn show(prepared: Prepared, folder: &Path, as_json: bool) -> Result<()> {
+    let recipe = prepared.recipe.clone();
+    let statistics = prepared.statistics();
+    let overlaps: Vec<_> = prepared.tasks.iter().map(|task| task.data.overlap).collect();
+    let sizes: Vec<usize> = prepared.tasks.iter().map(|task| task.train.len()).collect();
+    let plan = plan(prepared, &sizes)?;
+    if as_json {
+        let task = |((statistics, overlap), rows): ((&TaskStatistics, _), f64)| {
+            let overlap: &mtl_zoo::data::task_data::Overlap = overlap;
+            let mut value = json!(statistics);
+            value["overlap"] = json!({"validation": overlap.validation, "test": overlap.test});
+            value["rows_per_step"] = json!(rows);
+            (statistics.name.clone(), value)
+        };
+        let tasks: Map<String, Value> = statistics.iter().zip(&overlaps).zip(plan.rows).map(task).collect();
+        return output::print_json(&json!({
+            "recipe": recipe,
+            "tasks": tasks,
+            "steps": plan.steps,
+            "tokens_per_step": plan.tokens,
+            "parameters": {"trainable": plan.trainable, "frozen": plan.frozen},
+            "device": "cpu",
+            "out": folder,
+        }));
+    }
+    output::print(recipe.to_toml())?;
+    let mut text = String::new();
+    let mut add =
+        |header: &[&str], rows: Vec<Vec<String>>| text += &format!("{}\n\n", output::plain_table(header, &rows, false));
+    let header = ["task", "split", "rows", "min", "median", "mean", "p95", "max", "truncated", "also in train"];
+    let mut rows = Vec::new();
+    for (task, overlap) in statistics.iter().zip(&overlaps) {
+        for (index, (split, numbers)) in task.splits.iter().enumerate() {
+            let leak = match split.as_str() {
+                "validation" => overlap.validation.to_string(),
+                "test" => overlap.test.to_string(),
+                _ => String::new(),
+            };
+            let name = if index == 0 { task.name.clone() } else { String::new() };
+            rows.push([vec![name, split.clone()], lengths(numbers), vec![leak]].concat());
+        }
+    }
+    add(&header, rows);
+    for task in &statistics {
+        let (header, rows) = targets(task);
+        add(&header.iter().map(String::as_str).collect::<Vec<_>>(), rows);
+    }
+    let name_rows = statistics.iter().zip(&plan.rows);
+    let per_step: Vec<_> = name_rows.map(|(task, rows)| format!("{} {rows:.1}", task.name)).collect();
+    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let facts = vec![
+        row("steps", output::thousands(plan.steps)),
+        row("tokens a step", format!("{:.0}", plan.tokens)),
+        row("rows a step", per_step.join(", ")),
+        row("trainable parameters", output::thousands(plan.trainable)),
+        row("frozen parameters", output::thousands(plan.frozen)),
+        row("device", "cpu".into()),
+        row("run folder", folder.display().to_string()),
+    ];
+    add(&["run", ""], facts);
+    let comment = |line: &str| format!("# {line}").trim_end().to_owned();
+    Ok(output::print(text.trim_end().lines().map(comment).collect::<Vec<_>>().join("\n"))?)
+}
+
+/// Draws every batch of the run, and builds its model.
+fn plan(prepared: Prepared, sizes: &[usize]) -> Result<Plan> {
+    let recipe = prepared.recipe.clone();
+    let names: Vec<&String> = recipe.tasks.keys().collect();
+    let lengths: Vec<Vec<usize>> = prepared
+        .tasks
+        .iter()
+        .map(|task| task.train.iter().map(|example| example.encoded.ids.len()).collect())
+        .collect();
+    // A run writes its recipe when it starts; this one is thrown away.
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let run = Run::start(prepared, folder.path())?;
+    let (steps, model) = (run.steps(), run.model());
+    let (backbone, heads) = model.size();
+    let trainable = model.arena().len();
+
+    let training = &recipe.training;
+    let mut sampler = Sampler::new(&recipe.sampling, sizes, &names, training.seed)?;
+    let (mut tokens, mut rows) = (0usize, vec![0usize; sizes.len()]);
+    for step in 0..steps {
+        for _ in 0..training.accumulate {
+            let progress = step as f64 / steps as f64;
+            let batch = sampler.next(progress, training.batch_tokens, |task, row| lengths[task][row]);
+            for (task, drawn) in batch.iter().enumerate() {
+                tokens += drawn.iter().map(|&row| lengths[task][row]).sum::<usize>();
+                rows[task] += drawn.len();
+            }
+        }
+    }
+    let mean = |sum: usize| sum as f64 / steps.max(1) as f64;
+    let rows = rows.into_iter().map(mean).collect();
+    Ok(Plan { steps, tokens: mean(tokens), rows, trainable, frozen: backbone + heads - trainable })
+}
+
+fn lengths(split: &SplitStatistics) -> Vec<String> {
+    let tokens = &split.tokens;
+    vec![
+        split.rows.to_string(),
+        tokens.min.to_string(),
+        tokens.median.to_string(),
+        format!("{:.1}", tokens.mean),
+        tokens.p95.to_string(),
+        tokens.max.to_string(),
+        tokens.truncated.to_string(),
+    ]
+}
+
+/// The answers of a task by split: one row a label, or one row a number about the values.
+fn targets(task: &TaskStatistics) -> (Vec<String>, Vec<Vec<String>>) {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let add = |rows: &mut Vec<Vec<String>>, index: usize, name: &str, value: String| {
+        if rows.len() <= index {
+            rows.push(vec![name.to_owned()]);
+        }
+        rows[index].push(value);
+    };
+    for split in task.splits.values() {
+        match &split.targets {
+            TargetStatistics::Counts(counts) => {
+                let each = counts.iter().enumerate();
+                each.for_each(|(index, (label, count))| add(&mut rows, index, label, count.to_string()));
+            }
+            TargetStatistics::Values { mean, sd, min, max } => {
+                let each = [("mean", mean), ("sd", sd), ("min", min), ("max", max)].into_iter().enumerate();
+                each.for_each(|(index, (name, value))| add(&mut rows, index, name, format!("{value:.4}")));
+            }
+        }
+    }
+    let title = format!("{} ({})", task.name, task.kind.name());
+    (std::iter::once(title).chain(task.splits.keys().cloned()).collect(), rows)
+}

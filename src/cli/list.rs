@@ -1,0 +1,135 @@
+//! `mtl-zoo list`
+
+use super::output;
+use clap::ValueEnum;
+use mtl_zoo::catalog::Catalog;
+use serde_json::{Map, Value, json};
+
+const EXAMPLES: &str = "\
+Examples:
+  mtl-zoo list                    everything
+  mtl-zoo list tasks              what `finetune --tasks` takes
+  mtl-zoo list backbones --json";
+
+/// List what there is: backbones, tasks, recipes, kinds of heads, balancing methods.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct List {
+    /// What to list; everything if left out.
+    what: Option<What>,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum What {
+    /// Pretrained encoders that have a card; any Hub id of the same family works too.
+    Backbones,
+    /// Data sets with head, loss and metrics.
+    Tasks,
+    /// Whole recipes, ready for `mtl-zoo finetune NAME`.
+    Recipes,
+    /// What a task's `type` can be.
+    Heads,
+    /// What a recipe's `balance.method` can be.
+    Balance,
+}
+
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Backbones => "backbones",
+            Self::Tasks => "tasks",
+            Self::Recipes => "recipes",
+            Self::Heads => "heads",
+            Self::Balance => "balance",
+        }
+    }
+}
+
+/// Kinds of heads and what they answer.
+const HEADS: [(&str, &str); 4] = [
+    ("classification", "one of several labels, of a text or a sentence pair"),
+    ("multi_label", "any number of several labels, of a text or a sentence pair"),
+    ("regression", "a number, of a text or a sentence pair"),
+    ("token_classification", "a tag for every word"),
+];
+
+/// Balancing methods and what they do.
+const BALANCE: [(&str, &str); 2] = [
+    ("equal", "the mean loss of each task counts the same"),
+    ("fixed", "the mean loss of each task counts as `balance.weights` says"),
+];
+
+impl List {
+    pub fn run(self) -> anyhow::Result<()> {
+        let catalog = Catalog::standard()?;
+        let wanted = |what: &What| self.what.is_none_or(|wanted| wanted == *what);
+        let lists: Vec<(What, Vec<Value>)> =
+            What::value_variants().iter().copied().filter(wanted).map(|what| (what, entries(what, &catalog))).collect();
+        if self.json {
+            let document: Map<String, Value> =
+                lists.into_iter().map(|(what, entries)| (what.name().into(), entries.into())).collect();
+            return output::print_json(&document);
+        }
+        for (index, (what, entries)) in lists.iter().enumerate() {
+            let text = |entry: &Value, key| entry[key].as_str().unwrap_or_default().to_owned();
+            let rows: Vec<_> =
+                entries.iter().map(|entry| vec![text(entry, "name"), text(entry, "description")]).collect();
+            let space = if index > 0 { "\n" } else { "" };
+            output::print(format_args!("{space}{}", output::table(&[what.name(), ""], &rows)))?;
+        }
+        Ok(())
+    }
+}
+
+fn entries(what: What, catalog: &Catalog) -> Vec<Value> {
+    let fixed =
+        |all: &[(&str, &str)]| all.iter().map(|(name, text)| json!({"name": name, "description": text})).collect();
+    // A card that cannot be read is listed with what is wrong with it.
+    let card = |name: &str, card: Result<Value, mtl_zoo::Error>| {
+        let mut card = card.unwrap_or_else(|error| json!({"description": error.to_string()}));
+        card["name"] = name.into();
+        card
+    };
+    match what {
+        What::Backbones => {
+            catalog.backbones().map(|(name, found)| card(name, found.map(|found| json!(found)))).collect()
+        }
+        What::Tasks => catalog.tasks().map(|(name, found)| card(name, found.map(|found| json!(found)))).collect(),
+        What::Recipes => catalog
+            .recipes()
+            .map(|(name, source)| json!({"name": name, "description": first_comment(&source.text)}))
+            .collect(),
+        What::Heads => fixed(&HEADS),
+        What::Balance => fixed(&BALANCE),
+    }
+}
+
+/// The comment at the top of a recipe, up to its first empty line.
+fn first_comment(text: &str) -> String {
+    let lines = text.lines().map_while(|line| line.strip_prefix('#')).map(str::trim);
+    lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtl_zoo::recipe::{CardKind, Cards, TaskType};
+
+    #[test]
+    fn every_kind_is_listed() {
+        let kinds =
+            [TaskType::Classification, TaskType::MultiLabel, TaskType::Regression, TaskType::TokenClassification];
+        assert_eq!(HEADS.map(|(name, _)| name), kinds.map(TaskType::name));
+        let catalog = Catalog::built_in();
+        for kind in CardKind::ALL {
+            let what = What::value_variants().iter().find(|what| what.name() == kind.folder()).unwrap();
+            let names: Vec<_> =
+                entries(*what, &catalog).iter().map(|e| e["name"].as_str().unwrap().to_owned()).collect();
+            assert_eq!(names, catalog.names(kind));
+            assert!(entries(*what, &catalog).iter().all(|entry| entry["description"].as_str() != Some("")));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! From what a person names to files on this machine, with downloads shown.
+
+use super::output::note;
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use mtl_zoo::Problem;
+use mtl_zoo::catalog::{BackboneSource, Catalog};
+use mtl_zoo::hub::{HubFiles, HubOptions, resolve_backbone, resolve_checkpoint};
+use std::collections::HashMap;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The files of a backbone: a card's name, a folder or a Hub id. The bundled one is sought from `near` first.
+pub fn backbone(catalog: &Catalog, id: &str, revision: Option<&str>, near: &Path) -> Result<HubFiles> {
+    match catalog.backbone_source(id, revision, near)? {
+        BackboneSource::Folder(folder) => Ok(resolve_backbone(&folder.to_string_lossy(), None, &options())?),
+        BackboneSource::Hub { id, revision } => Ok(resolve_backbone(&id, revision.as_deref(), &options())?),
+    }
+}
+
+/// The files of a checkpoint: a folder or a Hub id. A run's folder stands for the checkpoint in it.
+pub fn checkpoint(id: &str) -> Result<HubFiles> {
+    let inside = Path::new(id).join(mtl_zoo::train::CHECKPOINT_FOLDER);
+    let is_run = inside.is_dir() && !Path::new(id).join(mtl_zoo::checkpoint::MANIFEST_FILE).exists();
+    Ok(match inside.to_str() {
+        Some(inside) if is_run => resolve_checkpoint(inside, None, &options())?,
+        _ => resolve_checkpoint(id, None, &options())?,
+    })
+}
+
+/// Refuses a head that a checkpoint does not have.
+pub fn check_head(name: &str, heads: &[&str]) -> Result<()> {
+    if heads.contains(&name) {
+        return Ok(());
+    }
+    let known = || heads.iter().copied();
+    let help = mtl_zoo::recipe::suggest::did_you_mean(name, known(), "`mtl-zoo inspect CHECKPOINT` shows its heads");
+    let expected = format!("a head of the checkpoint: {}", mtl_zoo::recipe::suggest::list(known()));
+    Err(Problem::new(format!("`{name}`"), expected, help).key("--head").argument().into())
+}
+
+/// Shows downloads as bars on a terminal, else as one line a file.
+fn options() -> HubOptions {
+    let bars: Mutex<HashMap<String, ProgressBar>> = Mutex::default();
+    let terminal = io::stderr().is_terminal();
+    let progress = move |file: &str, done: u64, total: u64| {
+        let mut bars = bars.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = bars.entry(file.to_owned()).or_insert_with(|| {
+            if !terminal {
+                note(format_args!("downloading {file}"));
+                return ProgressBar::hidden();
+            }
+            let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
+            ProgressBar::new(total)
+                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+                .with_message(file.to_owned())
+        });
+        bar.set_length(total);
+        bar.set_position(done);
+        if done >= total {
+            bar.finish();
+        }
+    };
+    HubOptions { progress: Some(Arc::new(progress)), ..HubOptions::default() }
+}
