@@ -21,6 +21,9 @@ pub fn warnings(prepared: &Prepared) -> Vec<String> {
                 ));
             }
         }
+        if task.data.empty > 0 {
+            warnings.push(format!("task `{name}`: {} rows have an empty text", task.data.empty));
+        }
         let overlap = &task.data.overlap;
         for (split, rows) in [("validation", overlap.validation), ("test", overlap.test)] {
             if rows > 0 {
@@ -72,7 +75,7 @@ pub fn show(prepared: Prepared, folder: &Path, as_json: bool) -> Result<()> {
     output::print(recipe.to_toml())?;
     let mut text = String::new();
     let mut add =
-        |header: &[&str], rows: Vec<Vec<String>>| text += &format!("{}\n\n", output::plain_table(header, &rows, false));
+        |header: &[&str], rows: Vec<Vec<String>>| text += &format!("{}\n\n", output::table_for(header, &rows, false));
     let header = ["task", "split", "rows", "min", "median", "mean", "p95", "max", "truncated", "also in train"];
     let mut rows = Vec::new();
     for (task, overlap) in statistics.iter().zip(&overlaps) {

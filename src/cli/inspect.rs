@@ -60,20 +60,22 @@ impl Inspect {
         let dtypes = dtypes(&opened.tensors);
         let manifest = &opened.manifest;
         if self.json {
-            let mut document = json!({"kind": "checkpoint", "folder": folder});
-            document["manifest"] = json!(manifest);
+            let mut document = json!({"kind": "checkpoint", "folder": folder, "verified": true});
+            if let (Value::Object(document), Value::Object(manifest)) = (&mut document, json!(manifest)) {
+                document.extend(manifest);
+            }
             document["parameters"] = json!(parts);
             document["dtypes"] = json!(dtypes);
-            document["verified"] = json!(true);
             return output::print_json(&document);
         }
         let backbone = &manifest.backbone;
         let revision = backbone.revision.as_ref().map(|revision| format!("@{revision}")).unwrap_or_default();
         let training = &manifest.training;
-        output::print(facts(
+        let about = facts(
+            "checkpoint",
             folder,
             &[
-                ("format", format!("checkpoint {}", manifest.format)),
+                ("format", manifest.format.clone()),
                 ("backbone", format!("{}{revision} ({})", backbone.id, backbone.family)),
                 ("max_tokens", manifest.max_tokens.to_string()),
                 (
@@ -84,7 +86,7 @@ impl Inspect {
                 ("dtype", list(&dtypes)),
                 ("files", format!("{} verified by SHA-256", manifest.sha256.len())),
             ],
-        ))?;
+        );
         let heads = manifest.heads.iter().map(|(name, head)| {
             let labels = match head.labels.as_slice() {
                 [] => "a number".into(),
@@ -93,12 +95,12 @@ impl Inspect {
             };
             vec![name.clone(), head.kind.name().into(), word(json!(head.input)), word(json!(head.pooling)), labels]
         });
-        output::print(output::table(&["head", "type", "reads", "pooling", "answers"], &heads.collect::<Vec<_>>()))?;
+        let heads = output::table(&["head", "type", "reads", "pooling", "answers"], &heads.collect::<Vec<_>>());
         let scores = manifest.heads.iter().map(|(name, head)| {
             (name.as_str(), vec![("validation", &head.metrics.validation), ("test", &head.metrics.test)])
         });
-        output::print(output::score_table(&scores.collect::<Vec<_>>()))?;
-        Ok(output::print(parts_table(&parts))?)
+        let scores = output::score_table(&scores.collect::<Vec<_>>());
+        Ok(output::print([about, heads, scores, parts_table(&parts)].join("\n\n"))?)
     }
 
     fn backbone(&self, catalog: &Catalog) -> Result<()> {
@@ -125,10 +127,10 @@ impl Inspect {
                 "sha256": sha256,
             }));
         }
-        output::print(facts(
+        let about = facts(
+            "backbone",
             &files.folder,
             &[
-                ("format", "backbone".into()),
                 ("family", family.into()),
                 ("layers", format!("{} of width {}", config.layers(), config.hidden())),
                 ("vocabulary", output::thousands(config.vocabulary())),
@@ -136,8 +138,8 @@ impl Inspect {
                 ("dtype", list(&dtypes)),
                 ("sha256", sha256),
             ],
-        ))?;
-        Ok(output::print(parts_table(&parts))?)
+        );
+        Ok(output::print([about, parts_table(&parts)].join("\n\n"))?)
     }
 }
 
@@ -164,17 +166,11 @@ fn parts(tensors: &TensorFile, config: &[u8], folder: &Path) -> Result<IndexMap<
     Ok(parts)
 }
 
-fn parts_table(parts: &IndexMap<String, usize>) -> comfy_table::Table {
+fn parts_table(parts: &IndexMap<String, usize>) -> String {
     let total = ("all together".to_owned(), parts.values().sum());
     let rows = parts.iter().map(|(part, count)| (part.clone(), *count)).chain([total]);
-    let mut table = output::table(
-        &["part", "parameters"],
-        &rows.map(|(part, count)| vec![part, output::thousands(count)]).collect::<Vec<_>>(),
-    );
-    if let Some(column) = table.column_mut(1) {
-        column.set_cell_alignment(comfy_table::CellAlignment::Right);
-    }
-    table
+    let rows: Vec<_> = rows.map(|(part, count)| vec![part, output::thousands(count)]).collect();
+    output::table(&["part", "parameters"], &rows)
 }
 
 /// How many tensors there are of each number format.
@@ -188,9 +184,9 @@ fn list(counts: &IndexMap<String, usize>) -> String {
     counts.iter().map(|(dtype, count)| format!("{dtype} ({count} tensors)")).collect::<Vec<_>>().join(", ")
 }
 
-fn facts(folder: &Path, rows: &[(&str, String)]) -> comfy_table::Table {
+fn facts(kind: &str, folder: &Path, rows: &[(&str, String)]) -> String {
     let rows: Vec<_> = rows.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()]).collect();
-    output::table(&["", &folder.display().to_string()], &rows)
+    output::table(&[kind, &folder.display().to_string()], &rows)
 }
 
 /// An enum's value as recipes write it.

@@ -1,6 +1,6 @@
 //! What commands print: tables, JSON, numbers, warnings.
 
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table};
+use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use indexmap::IndexMap;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -42,15 +42,16 @@ pub fn has_colours(terminal: bool) -> bool {
     terminal && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// A table without vertical lines; columns of numbers are aligned at the right.
-pub fn table(header: &[&str], rows: &[Vec<String>]) -> Table {
-    plain_table(header, rows, has_colours(io::stdout().is_terminal()))
+/// A table for stdout. Columns of numbers are aligned at the right.
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    table_for(header, rows, has_colours(io::stdout().is_terminal()))
 }
 
-/// A table without colours, for stderr and comments.
-pub fn plain_table(header: &[&str], rows: &[Vec<String>], styled: bool) -> Table {
+/// A table for any stream; `styled` if it shows colours.
+pub fn table_for(header: &[&str], rows: &[Vec<String>], styled: bool) -> String {
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
+    table.set_content_arrangement(ContentArrangement::Dynamic);
     if styled {
         table.enforce_styling();
     } else {
@@ -65,12 +66,17 @@ pub fn plain_table(header: &[&str], rows: &[Vec<String>], styled: bool) -> Table
         table.add_row(row);
     }
     for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
         let mut cells = rows.iter().filter_map(|row| row.get(index)).filter(|cell| !cell.is_empty()).peekable();
-        if cells.peek().is_some() && cells.all(|cell| cell == NONE || cell.parse::<f64>().is_ok()) {
+        if cells.peek().is_some() && cells.all(|cell| is_number(cell)) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table
+    table.trim_fmt()
+}
+
+fn is_number(cell: &str) -> bool {
+    cell == NONE || cell.replace(',', "").parse::<f64>().is_ok()
 }
 
 const NONE: &str = "–";
@@ -84,7 +90,7 @@ pub fn score(value: Option<f64>) -> String {
 pub type Metrics = IndexMap<String, Option<f64>>;
 
 /// One line a metric, one column a split: `[(task, [(split, metrics)])]`.
-pub fn score_table(tasks: &[(&str, Vec<(&str, &Metrics)>)]) -> Table {
+pub fn score_table(tasks: &[(&str, Vec<(&str, &Metrics)>)]) -> String {
     let mut splits: Vec<&str> = Vec::new();
     for (split, metrics) in tasks.iter().flat_map(|(_, columns)| columns) {
         if !metrics.is_empty() && !splits.contains(split) {

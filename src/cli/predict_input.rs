@@ -93,8 +93,8 @@ impl Inputs {
             let record = record.map_err(|error| unreadable(&shown, &error))?;
             let line = record.position().map_or(0, |position| position.line() as usize);
             let cell = |column: usize, name: &str| match record.get(column) {
-                Some(cell) if !cell.trim().is_empty() => Ok(cell.to_owned()),
-                _ => Err(nothing(&shown, line, name)),
+                Some(cell) => Ok(cell.to_owned()),
+                None => Err(nothing(&shown, line, record.len(), name)),
             };
             let text = cell(text, "text")?;
             pair.map_or(Ok(Input::Text(text.clone())), |pair| Ok(Input::Pair(text, cell(pair, "pair")?)))
@@ -147,32 +147,23 @@ fn json(path: &Path, line: usize, text: &str) -> Result<Input, Error> {
             return refuse(error.to_string().replace(&place, &format!(" at column {}", error.column())));
         }
     };
-    match parsed {
-        Line { text: Some(text), pair: None, tokens: None } if !text.trim().is_empty() => Ok(Input::Text(text)),
-        Line { text: Some(text), pair: Some(pair), tokens: None } if !text.trim().is_empty() => {
-            Ok(Input::Pair(text, pair))
+    match (parsed.text, parsed.pair, parsed.tokens) {
+        (Some(text), None, None) => Ok(Input::Text(text)),
+        (Some(text), Some(pair), None) => Ok(Input::Pair(text, pair)),
+        (None, None, Some(tokens)) if tokens.iter().all(|token| token.trim().is_empty()) => {
+            refuse("no words in `tokens`".into())
         }
-        Line { tokens: Some(tokens), text: None, pair: None }
-            if tokens.iter().any(|token| !token.trim().is_empty()) =>
-        {
-            Ok(Input::Words(tokens))
-        }
-        Line { tokens: Some(_), text: Some(_), .. } => refuse("both `text` and `tokens`".into()),
-        Line { tokens: Some(_), pair: Some(_), .. } => refuse("both `pair` and `tokens`".into()),
-        Line { text: None, pair: Some(_), .. } => refuse("`pair` without `text`".into()),
-        Line { text: None, tokens: None, .. } => refuse("neither `text` nor `tokens`".into()),
-        Line { tokens: Some(_), .. } => refuse("no words in `tokens`".into()),
-        Line { text: Some(_), .. } => refuse("an empty `text`".into()),
+        (None, None, Some(tokens)) => Ok(Input::Words(tokens)),
+        (None, None, None) => refuse("neither `text` nor `tokens`".into()),
+        (None, Some(_), _) => refuse("`pair` without `text`".into()),
+        (Some(_), _, Some(_)) => refuse("both `text` and `tokens`".into()),
     }
 }
 
-fn nothing(path: &Path, line: usize, column: &str) -> Error {
-    let help = "fill the cell or remove the row";
-    let mut problem = Problem::new("an empty cell", "a text", help).file(path).key(column);
-    if line > 0 {
-        problem = problem.line(line);
-    }
-    problem.data()
+fn nothing(path: &Path, line: usize, cells: usize, column: &str) -> Error {
+    let help = "complete the row; a text with the separator in it goes in quotes";
+    let problem = Problem::new(format!("a row of {cells} cells"), "a cell for each column of the first line", help);
+    problem.file(path).line(line).key(column).data()
 }
 
 fn unreadable(path: &Path, error: &csv::Error) -> Error {

@@ -134,7 +134,7 @@ impl Progress {
         let rows: Vec<Vec<String>> = evaluation.tasks.iter().map(row).collect();
         let header: Vec<&str> = ["validation", "loss"].into_iter().chain(metrics.iter().copied()).collect();
         let styled = output::has_colours(self.bar.is_some());
-        let table = output::plain_table(&header, &rows, styled);
+        let table = output::table_for(&header, &rows, styled);
         let best = if evaluation.best { ", the best so far" } else { "" };
         let (step, steps, score) = (evaluation.step, self.steps, evaluation.score);
         self.say(format_args!("evaluated after step {step}/{steps}: mean score {score:.4}{best}\n{table}"));
