@@ -1,7 +1,7 @@
 //! Elementwise activations.
 
 use super::kernel::{for_rows, slice, tensor, view};
-use super::math::{normal, sigmoid, tanh};
+use super::math::{logistic, normal, tanh};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 /// An elementwise function.
@@ -19,8 +19,8 @@ pub enum Activation {
     Tanh,
 }
 
-/// √(2/π)
-const ROOT: f32 = 0.797_884_6;
+/// 2·√(2/π): `(1 + tanh u) / 2` is the logistic function of `2u`.
+const ROOT: f32 = 1.595_769;
 
 impl Activation {
     /// By the name that Hub configurations use as `hidden_act`.
@@ -39,9 +39,9 @@ impl Activation {
     fn value(self, x: f32) -> f32 {
         match self {
             Self::Gelu => x * normal(x).0,
-            Self::GeluTanh => 0.5 * x * (1.0 + tanh(ROOT * (x + 0.044_715 * x * x * x))),
+            Self::GeluTanh => x * logistic(ROOT * (x + 0.044_715 * x * x * x)).0,
             Self::Relu => x.max(0.0),
-            Self::Silu => x * sigmoid(x),
+            Self::Silu => x * logistic(x).0,
             Self::Tanh => tanh(x),
         }
     }
@@ -54,13 +54,13 @@ impl Activation {
                 below + x * density
             }
             Self::GeluTanh => {
-                let t = tanh(ROOT * (x + 0.044_715 * x * x * x));
-                0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * ROOT * (1.0 + 0.134_145 * x * x)
+                let (s, slope) = logistic(ROOT * (x + 0.044_715 * x * x * x));
+                s + x * slope * ROOT * (1.0 + 0.134_145 * x * x)
             }
             Self::Relu => f32::from(x > 0.0),
             Self::Silu => {
-                let s = sigmoid(x);
-                s * (1.0 + x * (1.0 - s))
+                let (s, slope) = logistic(x);
+                s + x * slope
             }
             Self::Tanh => {
                 let t = tanh(x);

@@ -87,6 +87,7 @@ impl Op {
         1.0 / (self.head_width() as f32).sqrt()
     }
 
+    /// The sequences that have tokens.
     fn sequences(&self) -> Vec<Sequence> {
         let mut probability = 0;
         let sequence = |w: &[u32]| {
@@ -95,7 +96,7 @@ impl Op {
             probability += (self.options.heads * len * len) as u64;
             this
         };
-        self.options.starts.windows(2).map(sequence).collect()
+        self.options.starts.windows(2).map(sequence).filter(|sequence| sequence.len > 0).collect()
     }
 
     /// Cuts `[tokens, width]` at the sequences.
@@ -301,7 +302,7 @@ impl Op {
         let d = self.head_width();
         recorder.record(slot, |tokens, gradient| {
             for (sequence, window) in sequences.iter().zip(&windows) {
-                if sequence.len == 0 || !tokens.contains(&sequence.first) {
+                if !tokens.contains(&sequence.first) {
                     continue;
                 }
                 let first = relative::first_row(gradient.len() / d, sequence.len);

@@ -21,6 +21,8 @@ pub fn view(tensor: &Tensor) -> Result<impl Deref<Target = [f32]> + '_> {
     let Some((start, end)) = layout.contiguous_offsets() else {
         candle_core::bail!("a kernel got a tensor that is not contiguous")
     };
+    // An empty view may start beyond its storage.
+    let (start, end) = if start == end { (0, 0) } else { (start, end) };
     match &*guard {
         Storage::Cpu(CpuStorage::F32(_)) => Ok(View { guard, start, end }),
         _ => candle_core::bail!("a kernel got a tensor that is not f32 on the CPU"),
@@ -41,6 +43,7 @@ impl<G: Deref<Target = Storage>> Deref for View<G> {
 /// The numbers of a contiguous f32 storage, in a custom op's forward pass.
 pub fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match (storage, layout.contiguous_offsets()) {
+        (CpuStorage::F32(_), Some((start, end))) if start == end => Ok(&[]),
         (CpuStorage::F32(values), Some((start, end))) => Ok(&values[start..end]),
         (CpuStorage::F32(_), None) => candle_core::bail!("a kernel got a tensor that is not contiguous"),
         _ => candle_core::bail!("a kernel got a tensor that is not f32"),

@@ -3,7 +3,7 @@
 use super::kernel::{slice, tensor, view};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-/// Target of a row that has no label of its own.
+/// Target of a row that has no label of its own: special tokens, later pieces of a word.
 pub const IGNORE: u32 = u32::MAX;
 
 /// Cross-entropy with PyTorch's semantics of `weight`, `label_smoothing`, `ignore_index` and mean reduction.
@@ -55,11 +55,13 @@ impl CrossEntropyOp {
     }
 }
 
-/// `ln Σ eˣ`.
-fn log_sum_exp(row: &[f32]) -> f64 {
+/// `-ln softmax` of a row, a logit at a time.
+fn surprise(row: &[f32]) -> impl Fn(f32) -> f64 {
     let max = row.iter().fold(f32::NEG_INFINITY, |max, &x| if x > max || x.is_nan() { x } else { max });
     let max = f64::from(max);
-    max + row.iter().map(|&x| (f64::from(x) - max).exp()).sum::<f64>().ln()
+    let rest = row.iter().map(|&x| (f64::from(x) - max).exp()).sum::<f64>().ln();
+    // Not (max + rest) - x: beside a huge maximum the rest would be lost.
+    move |x| (max - f64::from(x)) + rest
 }
 
 impl CustomOp1 for CrossEntropyOp {
@@ -72,10 +74,10 @@ impl CustomOp1 for CrossEntropyOp {
         let smoothing = f64::from(self.options.label_smoothing);
         let mut sum = 0.0;
         for (_, row, target) in self.rows(logits) {
-            let total = log_sum_exp(row);
-            sum += (1.0 - smoothing) * self.weight(target) * (total - f64::from(row[target]));
+            let surprise = surprise(row);
+            sum += (1.0 - smoothing) * self.weight(target) * surprise(row[target]);
             if smoothing > 0.0 {
-                let spread = row.iter().enumerate().map(|(class, &x)| self.weight(class) * (total - f64::from(x)));
+                let spread = row.iter().enumerate().map(|(class, &x)| self.weight(class) * surprise(x));
                 sum += smoothing / self.classes as f64 * spread.sum::<f64>();
             }
         }
@@ -87,15 +89,17 @@ impl CustomOp1 for CrossEntropyOp {
         let gradient = f64::from(gradient.to_scalar::<f32>()?);
         let values = view(logits)?;
         let smoothing = f64::from(self.options.label_smoothing);
-        let scale = gradient / self.denominator(&values);
+        let denominator = self.denominator(&values);
+        // Rows may count and weigh nothing: the loss is 0 then, and so is its gradient.
+        let scale = if denominator > 0.0 { gradient / denominator } else { 0.0 };
         let weights: f64 = (0..self.classes).map(|class| self.weight(class)).sum();
         let mut out = vec![0.0; values.len()];
         for (row, logits, target) in self.rows(&values) {
-            let total = log_sum_exp(logits);
+            let surprise = surprise(logits);
             let own = (1.0 - smoothing) * self.weight(target);
             let spread = smoothing / self.classes as f64;
             for (class, x) in logits.iter().enumerate() {
-                let probability = (f64::from(*x) - total).exp();
+                let probability = (-surprise(*x)).exp();
                 let mut d = (own + spread * weights) * probability - spread * self.weight(class);
                 if class == target {
                     d -= own;

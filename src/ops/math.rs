@@ -48,10 +48,12 @@ pub fn normal(x: f32) -> (f32, f32) {
     (below, gauss * 0.398_942_3)
 }
 
-/// `1 / (1 + e⁻ˣ)`.
+/// `1 / (1 + e⁻ˣ)` and its derivative, both to their last digits on either side of zero.
 #[inline(always)]
-pub fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+pub fn logistic(x: f32) -> (f32, f32) {
+    let small = exp(-x.abs());
+    let large = 1.0 / (1.0 + small);
+    (if x < 0.0 { small * large } else { large }, small * large * large)
 }
 
 #[cfg(test)]
