@@ -1,0 +1,155 @@
+//! Gradients a task at a time, and of several batches together.
+
+use crate::setup::{Setup, task_batch};
+use crate::support::{Golden, Random, relative_error};
+use candle_core::Tensor;
+use mtl_zoo::data::packing::IGNORE;
+use mtl_zoo::data::{Batch, Packed, Targets};
+use mtl_zoo::gradient::GradientStore;
+use mtl_zoo::model::{BackboneConfig, HeadOptions, ModelOptions, MultiTask, Pass};
+use mtl_zoo::ops::Noise;
+use mtl_zoo::recipe::{Freeze, Pooling, TaskType};
+use mtl_zoo::train::Trainer;
+use std::sync::Arc;
+
+/// Gradient rows of the trunk, and gradients of the heads, of `Σ weight · loss`.
+fn gradients(model: &MultiTask, batch: &Batch, weights: &[f64], rows: usize) -> (Vec<Vec<f32>>, Vec<f32>) {
+    let store = Arc::new(GradientStore::new(model.arena().len(), model.arena().shared_len(), rows));
+    let pass = Pass::training(&store, batch, Some(Noise::new(3, 1))).unwrap();
+    let losses = model.losses(batch, &pass).unwrap();
+    let weighted = batch.tasks.iter().zip(&losses).map(|(task, loss)| (loss * weights[task.task]).unwrap());
+    weighted.reduce(|a, b| (a + b).unwrap()).unwrap().backward().unwrap();
+    let rows = store.lock();
+    (rows.shared.clone(), rows.heads.clone())
+}
+
+/// A model with four heads of every kind and pooling on a golden BERT.
+fn model(name: &str, dropout: f32) -> MultiTask {
+    let golden = Golden::open(name);
+    let mut config = BackboneConfig::parse(golden.metadata["config"].as_bytes()).unwrap();
+    config.set_dropout(Some(dropout), Some(dropout));
+    let head = |kind, outputs, pooling| HeadOptions { dropout, ..HeadOptions::new(kind, outputs, pooling) };
+    let heads = vec![
+        ("a".into(), head(TaskType::Classification, 3, Pooling::Pooler)),
+        ("b".into(), head(TaskType::TokenClassification, 5, Pooling::Mean)),
+        ("c".into(), head(TaskType::MultiLabel, 4, Pooling::Max)),
+        ("d".into(), head(TaskType::Regression, 1, Pooling::Pooler)),
+    ];
+    let options = ModelOptions { freeze: Freeze::None, seed: 2, trained_heads: false };
+    MultiTask::new(config, golden.weights("param."), heads, &options).unwrap()
+}
+
+/// Three sequences a task; `absent` has none.
+fn batch(random: &mut Random, absent: Option<usize>) -> Batch {
+    let mut packed = Packed { starts: vec![0], ..Packed::default() };
+    let mut tasks = Vec::new();
+    for task in (0..4).filter(|&task| Some(task) != absent) {
+        let first = packed.sequences();
+        let mut lens = [1, 2, 2 + random.below(30)];
+        lens.rotate_left(task % 3);
+        for len in lens {
+            packed.ids.extend((0..len).map(|_| random.below(100) as u32));
+            packed.type_ids.extend((0..len).map(|token| u32::from(token > len / 2)));
+            packed.positions.extend(0..len as u32);
+            packed.starts.push(packed.ids.len() as u32);
+        }
+        let tokens = lens.iter().sum::<usize>();
+        let targets = match task {
+            0 => Targets::Classes(vec![0, 2, 1]),
+            1 => Targets::Tags((0..tokens as u32).map(|i| if i % 3 == 1 { IGNORE } else { i % 5 }).collect()),
+            2 => Targets::MultiLabel((0..12).map(|i| (i % 2) as f32).collect()),
+            _ => Targets::Values(vec![0.5, -1.0, 2.0]),
+        };
+        tasks.push(task_batch(&packed, task, first..packed.sequences(), targets));
+    }
+    Batch { packed, tasks }
+}
+
+fn f64s(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&x| x.into()).collect()
+}
+
+#[test]
+fn each_task_has_its_own_gradient_from_one_backward_pass() {
+    let mut random = Random(17);
+    let mut worst = [0.0f64; 2];
+    for (name, dropout) in [("bert_absolute", 0.0), ("bert_absolute", 0.1), ("bert_relative_key_query", 0.1)] {
+        let model = model(name, dropout);
+        for absent in [None, Some(2)] {
+            let batch = batch(&mut random, absent);
+            let weights = [0.3, 1.7, 0.0, -2.0];
+            let (rows, heads) = gradients(&model, &batch, &[1.0; 4], 4);
+            let (joint, joint_heads) = gradients(&model, &batch, &weights, 1);
+
+            let sum = |at: usize| (0..4).map(|task| weights[task] * f64::from(rows[task][at])).sum::<f64>();
+            let sum: Vec<f64> = (0..joint[0].len()).map(sum).collect();
+            worst[0] = worst[0].max(relative_error(&joint[0], &sum));
+
+            let mut alone_heads = vec![0.0f64; heads.len()];
+            for task in 0..4 {
+                let mut only = [0.0; 4];
+                only[task] = 1.0;
+                let (alone, own_heads) = gradients(&model, &batch, &only, 1);
+                if Some(task) == absent {
+                    assert!(rows[task].iter().all(|&x| x == 0.0), "{name}: an absent task has a gradient");
+                    continue;
+                }
+                worst[1] = worst[1].max(relative_error(&rows[task], &f64s(&alone[0])));
+                alone_heads.iter_mut().zip(&own_heads).for_each(|(sum, x)| *sum += f64::from(*x));
+                let expected: Vec<f64> = own_heads.iter().map(|&x| weights[task] * f64::from(x)).collect();
+                let touched = expected.iter().zip(&joint_heads).filter(|(x, _)| **x != 0.0);
+                let largest = expected.iter().fold(0.0f64, |max, x| max.max(x.abs()));
+                touched.for_each(|(x, y)| assert!((x - f64::from(*y)).abs() <= 1e-6 * largest, "{name}: head {task}"));
+            }
+            worst[1] = worst[1].max(relative_error(&heads, &alone_heads));
+        }
+    }
+    println!(
+        "rows: their weighted sum is the joint gradient within {:.1e}, each its task's within {:.1e}",
+        worst[0], worst[1]
+    );
+    assert!(worst[0] < 1e-5 && worst[1] < 1e-5, "{worst:?}");
+}
+
+#[test]
+fn accumulated_batches_give_their_mean() {
+    let mut setup = Setup::open("training");
+    setup.recipe.training.clip = 0.0;
+    let batches = &setup.batches[1..3];
+    let mut trainer = Trainer::new(setup.model(), &setup.recipe);
+    let weights: Vec<f64> = setup.task_weights().iter().map(|weight| weight / 4.0).collect();
+    let mut mean = vec![0.0f64; trainer.model.arena().len()];
+    for batch in batches {
+        let (shared, heads) = gradients(&trainer.model, batch, &weights, 1);
+        let values = shared[0].iter().chain(&heads);
+        mean.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(*value) / batches.len() as f64);
+    }
+    let report = trainer.step(batches, 1.0).unwrap();
+
+    let norm = mean.iter().map(|x| x * x).sum::<f64>().sqrt();
+    assert!((report.gradient_norm / norm - 1.0).abs() < 1e-5, "{} is not {norm}", report.gradient_norm);
+    // After the first step AdamW's first moment is (1 - β₁) times the gradient.
+    let gradient: Vec<f32> = trainer.optimizer.first.iter().map(|m| m / 0.1).collect();
+    let error = relative_error(&gradient, &mean);
+    assert!(error < 1e-5, "the gradient differs by {error:e}");
+    assert_eq!(report.tokens, batches.iter().map(|batch| batch.packed.tokens()).sum::<usize>());
+
+    // Losses are means over the batches that have the task: "score" is in the first only.
+    let alone = |index: usize| setup.trainer().step(&batches[index..=index], 1.0).unwrap();
+    let (one, two) = (alone(0), alone(1));
+    let both = |task: usize| 0.5 * (one.losses[task].unwrap() + two.losses[task].unwrap());
+    assert_eq!(two.losses[1], None);
+    for (task, expected) in [(0, both(0)), (1, one.losses[1].unwrap()), (2, both(2)), (3, both(3))] {
+        let found = report.losses[task].unwrap();
+        assert!((found - expected).abs() < 1e-6 * expected.abs(), "task {task}: {found} is not {expected}");
+    }
+    assert!((report.loss - 0.5 * (one.loss + two.loss)).abs() < 1e-6, "{report:?}");
+}
+
+#[test]
+fn inference_records_nothing() {
+    let model = model("bert_absolute", 0.1);
+    let batch = batch(&mut Random(5), None);
+    let losses = model.losses(&batch, &Pass::inference()).unwrap();
+    assert!(losses.iter().all(|loss: &Tensor| !loss.track_op()));
+}
