@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod checkpoint;
 pub mod data;
 pub mod error;
+pub mod files;
 pub mod gradient;
 pub mod hub;
 pub mod metrics;

@@ -1,10 +1,11 @@
-//! Files and folders that appear whole or not at all, even when the machine stops in the middle.
+//! Checkpoint folders that appear whole or not at all, even when the machine stops in the middle.
 
 use super::{CARD_FILE, CONFIG_FILE, MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE};
 use crate::error::{IoContext, Problem, Result};
+use crate::files::{parent, sync_folder};
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Files of a checkpoint that go with it when it is replaced; all others in its folder are kept.
@@ -21,27 +22,6 @@ const OWN_FILES: [&str; 11] = [
     "vocab.json",
     "merges.txt",
 ];
-
-/// Writes a file under a temporary name beside `path`, syncs it and renames it. Until then an older file stays as it is.
-///
-/// # Errors
-/// What `fill` says, or [`Error::Io`](crate::Error::Io); nothing is left behind.
-pub fn write_file<T>(path: impl AsRef<Path>, fill: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
-    let path = path.as_ref();
-    let parent = parent(path);
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let temporary = builder.prefix(".partial-").tempfile_in(parent).at("create", path)?;
-    let mut writer = BufWriter::with_capacity(1 << 20, temporary.as_file());
-    let result = fill(&mut writer)?;
-    writer.flush().at("write", path)?;
-    drop(writer);
-    temporary.as_file().sync_all().at("write", path)?;
-    temporary.persist(path).map_err(|e| e.error).at("rename", path)?;
-    sync_folder(parent)?;
-    Ok(result)
-}
 
 /// Writes a whole folder: `fill` gets an empty folder beside `dir`, which takes `dir`'s place once all of it is on disk.
 ///
@@ -102,17 +82,6 @@ pub fn check_target(dir: impl AsRef<Path>) -> Result<PathBuf> {
     if dir.file_name().is_none() { Err(refuse("a path without a folder name")) } else { Ok(dir) }
 }
 
-/// Creates a file inside a folder of [`write_folder`] and syncs it.
-pub(super) fn create_file<T>(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
-    let file = File::create_new(path).at("create", path)?;
-    let mut writer = BufWriter::with_capacity(1 << 20, &file);
-    let result = fill(&mut writer)?;
-    writer.flush().at("write", path)?;
-    drop(writer);
-    file.sync_all().at("write", path)?;
-    Ok(result)
-}
-
 /// Moves what is no part of a checkpoint from the old folder to the new one.
 fn keep_others(old: &Path, new: &Path) -> Result<()> {
     for entry in fs::read_dir(old).at("read", old)? {
@@ -138,15 +107,6 @@ fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).at("rename", to)
 }
 
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 fn is_empty(dir: &Path) -> Result<bool> {
     Ok(fs::read_dir(dir).at("read", dir)?.next().is_none())
-}
-
-/// Makes renames in a folder last. Only Unix can open a folder as a file.
-fn sync_folder(dir: &Path) -> Result<()> {
-    if cfg!(unix) { File::open(dir).and_then(|dir| dir.sync_all()).at("write", dir) } else { Ok(()) }
 }

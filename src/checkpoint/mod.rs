@@ -14,7 +14,6 @@
 
 mod atomic;
 mod card;
-mod hash;
 mod header;
 mod manifest;
 mod predictor;
@@ -25,9 +24,8 @@ mod unique;
 mod validate;
 mod write;
 
-pub use atomic::{check_target, write_file, write_folder};
+pub use atomic::{check_target, write_folder};
 pub use card::{CardOptions, model_card};
-pub use hash::{HashingWriter, hash_file, sha256_hex};
 pub use header::StoredDtype;
 pub use manifest::{
     BackboneInfo, FORMAT, HeadInfo, HeadScores, InputKind, Manifest, Scores, SplitInfo, TrainingInfo, Versions,
@@ -39,13 +37,7 @@ pub use tensor_writer::{TensorData, write_tensors};
 pub use validate::{head_tensors, is_plain_file_name, is_task_name};
 pub use write::{CheckpointContents, write};
 
-/// Name of the tensors' file.
-pub const MODEL_FILE: &str = "model.safetensors";
-/// Name of the backbone's configuration.
-pub const CONFIG_FILE: &str = "config.json";
-/// Name of the tokenizer.
-pub const TOKENIZER_FILE: &str = "tokenizer.json";
-/// Name of the [`Manifest`].
-pub const MANIFEST_FILE: &str = "mtl_zoo.json";
+pub use crate::hub::{CONFIG_FILE, MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE};
+
 /// Name of the model card.
 pub const CARD_FILE: &str = "README.md";

@@ -2,8 +2,8 @@
 
 use super::validate::hidden_size;
 use super::{CONFIG_FILE, MANIFEST_FILE, MODEL_FILE, Manifest, StoredTensor, TOKENIZER_FILE, TensorFile};
-use super::{hash_file, sha256_hex};
 use crate::error::{Error, Fault, IoContext, Problem, Result};
+use crate::files::{hash_file, sha256_hex};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

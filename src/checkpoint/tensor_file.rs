@@ -1,8 +1,8 @@
 //! Reads safetensors files.
 
 use super::header::{self, Entry, Header, PREFIX, StoredDtype};
-use super::sha256_hex;
 use crate::error::{Fault, IoContext, Problem, Result};
+use crate::files::sha256_hex;
 use crate::model::{Weight, Weights};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};

@@ -1,13 +1,12 @@
 //! Writes a checkpoint in one step.
 
 use super::CardOptions;
-use super::atomic::{create_file, write_folder};
+use super::atomic::write_folder;
 use super::tensor_writer::{TensorData, write_tensors};
 use super::validate::{hidden_size, is_plain_file_name};
-use super::{
-    CARD_FILE, CONFIG_FILE, HashingWriter, MANIFEST_FILE, MODEL_FILE, Manifest, TOKENIZER_FILE, model_card, sha256_hex,
-};
+use super::{CARD_FILE, CONFIG_FILE, MANIFEST_FILE, MODEL_FILE, Manifest, TOKENIZER_FILE, model_card};
 use crate::error::{Fault, IoContext, Problem, Result};
+use crate::files::{HashingWriter, create_file, sha256_hex};
 use crate::recipe::CheckpointDtype;
 use std::path::Path;
 

@@ -3,8 +3,7 @@
 use super::{Encoded, Example, NO_TOKEN, Target};
 use std::ops::Range;
 
-/// Target of a token that has no label of its own (special tokens, later pieces of a word).
-pub const IGNORE: u32 = u32::MAX;
+pub use crate::ops::IGNORE;
 
 /// Sequences laid end to end, without padding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

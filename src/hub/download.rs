@@ -2,8 +2,8 @@
 
 use super::problems::{Request, lacking};
 use super::{FileList, HubFiles, HubOptions, OnProgress};
-use crate::checkpoint::{hash_file, write_file};
 use crate::error::{IoContext, Problem, Result};
+use crate::files::{hash_file, write_file};
 use hf_hub::progress::{DownloadEvent, Progress, ProgressEvent, ProgressHandler};
 use hf_hub::repository::RepoTypeModel;
 use hf_hub::{HFClient, HFError, HFRepositorySync};

@@ -8,11 +8,19 @@ mod download;
 #[cfg(feature = "hub")]
 mod problems;
 
-use crate::checkpoint::{CONFIG_FILE, MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE};
 use crate::error::{Error, Fault, Problem, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Name of the tensors' file.
+pub const MODEL_FILE: &str = "model.safetensors";
+/// Name of the backbone's configuration.
+pub const CONFIG_FILE: &str = "config.json";
+/// Name of the tokenizer.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
+/// Name of a checkpoint's manifest.
+pub const MANIFEST_FILE: &str = "mtl_zoo.json";
 
 /// Which files of a repository are wanted.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! What to tell a person when the Hub does not give what was asked for.
 
 use super::{FileList, HubFiles};
-use crate::checkpoint::{MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE};
+use super::{MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE};
 use crate::error::{Error, Problem};
 use hf_hub::HFError;
 use std::path::{Path, PathBuf};

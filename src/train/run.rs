@@ -3,9 +3,10 @@
 use super::progress::{Evaluation, Event, Observer, StepEvent};
 use super::state::{Position, RunState};
 use super::{LearningRate, Prepared, PreparedTask, Scores, Trainer, evaluate, export};
-use crate::checkpoint::{MODEL_FILE, Manifest, hash_file, sha256_hex, write_file};
+use crate::checkpoint::{MODEL_FILE, Manifest};
 use crate::data::{Batch, Example, Sampler};
 use crate::error::{IoContext, Problem, Result};
+use crate::files::{hash_file, sha256_hex, write_file};
 use crate::recipe::Recipe;
 use indexmap::IndexMap;
 use serde_json::json;

@@ -1,9 +1,10 @@
 //! What decides the next step, in one file: a run that was stopped goes on as if it never had been.
 
 use super::Evaluation;
-use crate::checkpoint::{TensorData, TensorFile, write_file, write_tensors};
+use crate::checkpoint::{TensorData, TensorFile, write_tensors};
 use crate::data::SamplerState;
 use crate::error::{Fault, IoContext, Problem, Result};
+use crate::files::write_file;
 use crate::recipe::CheckpointDtype;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

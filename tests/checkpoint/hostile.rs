@@ -1,7 +1,8 @@
 //! Checkpoints that lie, each with the fault and the message that refuse it.
 
 use super::sample::write_sample;
-use mtl_zoo::checkpoint::{CheckpointFolder, sha256_hex};
+use mtl_zoo::checkpoint::CheckpointFolder;
+use mtl_zoo::files::sha256_hex;
 use mtl_zoo::{Error, Fault};
 use serde_json::{Value, json};
 use std::fs;

@@ -1,0 +1,8 @@
+//! Files on disk: written atomically, identified by their hash.
+
+mod atomic;
+mod hash;
+
+pub use atomic::write_file;
+pub(crate) use atomic::{create_file, parent, sync_folder};
+pub use hash::{HashingWriter, hash_file, sha256_hex};
