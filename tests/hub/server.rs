@@ -1,6 +1,6 @@
 //! A Hub of one repository on this machine, in as much of its protocol as downloads need.
 
-use mtl_zoo::checkpoint::sha256_hex;
+use mtl_zoo::files::sha256_hex;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
