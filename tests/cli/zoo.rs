@@ -1,0 +1,79 @@
+//! What needs no training: dry runs, lists, cards, help.
+
+use super::support::{command, five_tasks, mtl};
+use serde_json::json;
+
+#[test]
+fn a_dry_run_tells_everything_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    five_tasks(folder);
+    let args = ["finetune", "five.toml", "--dry-run", "--set", "tasks.topic.labels=[\"music\", \"food\", \"film\"]"];
+    let text = mtl(folder, &args).ok();
+    let resolved: toml::Table = text.parse().expect("valid TOML");
+    assert_eq!(resolved["training"]["weight_decay"].as_float(), Some(0.01));
+    assert!(resolved["tasks"]["stars"]["train"].as_str().unwrap().ends_with("stars.tsv"));
+    assert!(text.contains("# task      split        rows   min   median"), "{text}");
+    assert!(text.contains("# topic (classification)   train   validation   test\n"), "{text}");
+    assert!(text.contains("# music "), "{text}");
+    assert!(text.contains("# run folder             runs/five\n"), "{text}");
+    // What it prints is a recipe that says the same.
+    super::support::write(folder, "resolved.toml", &text);
+    assert_eq!(mtl(folder, &["finetune", "resolved.toml", "--dry-run"]).ok(), text);
+    assert!(!folder.join("runs").exists());
+
+    let found = mtl(folder, &["finetune", "five.toml", "--dry-run", "--json", "--seed", "7", "--out", "here"]).json();
+    let keys = ["recipe", "tasks", "steps", "tokens_per_step", "parameters", "device", "out"];
+    assert_eq!(super::keys(&found), keys);
+    assert_eq!(
+        (&found["recipe"]["training"]["seed"], &found["out"], &found["steps"]),
+        (&json!(7), &json!("here"), &json!(3))
+    );
+    let topic = &found["tasks"]["topic"];
+    assert_eq!(topic["splits"]["train"]["rows"], 10);
+    assert_eq!(topic["overlap"], json!({"validation": 0, "test": 0}));
+    assert_eq!(found["parameters"]["frozen"], 0);
+    let frozen = ["finetune", "five.toml", "--dry-run", "--json", "--set", "backbone.freeze=all"];
+    assert_eq!(mtl(folder, &frozen).json()["parameters"]["frozen"], 8_667_264);
+}
+
+#[test]
+fn flags_may_come_from_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    five_tasks(folder.path());
+    let seed = |args: &[&str]| {
+        let args = [&["finetune", "five.toml", "--dry-run", "--json"], args].concat();
+        let output = command(folder.path(), &args).env("MTL_ZOO_SEED", "5").output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["recipe"]["training"]["seed"].clone()
+    };
+    assert_eq!(seed(&[]), 5);
+    assert_eq!(seed(&["--seed", "6"]), 6);
+    assert_eq!(seed(&["--set", "training.seed=7"]), 7);
+}
+
+#[test]
+fn task_cards_need_no_recipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["finetune", "--tasks", "vader-amazon,vader-tweets", "--dry-run", "--json"];
+    let found = mtl(folder.path(), &args).json();
+    assert_eq!(super::keys(&found["tasks"]), ["vader-amazon", "vader-tweets"]);
+    assert_eq!(found["out"], "runs/vader-amazon-vader-tweets");
+}
+
+#[test]
+fn lists_cards_and_completions() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| mtl(folder.path(), args);
+    let all = run(&["list", "--json"]).json();
+    assert_eq!(super::keys(&all), ["backbones", "tasks", "recipes", "heads", "balance"]);
+    assert!(all["recipes"].as_array().unwrap().iter().any(|recipe| recipe["name"] == "sentiment"));
+    assert!(run(&["list", "tasks"]).ok().contains("vader-nyt      Sentiment intensity"));
+    assert!(run(&["show", "sentiment"]).ok().parse::<toml::Table>().unwrap().contains_key("tasks"));
+    assert!(run(&["show", "vader-tweets"]).ok().contains("[task]"));
+    let backbone = run(&["inspect", "bundled", "--json"]).json();
+    assert_eq!((&backbone["kind"], &backbone["layers"]), (&json!("backbone"), &json!(3)));
+    assert!(run(&["inspect", "bundled"]).ok().contains("3 of width 384"));
+    assert!(run(&["completions", "bash"]).ok().contains("mtl-zoo"));
+    assert!(run(&["finetune", "--help"]).ok().contains("mtl-zoo finetune my.toml --dry-run"));
+    assert!(run(&["--version"]).ok().starts_with("mtl-zoo "));
+}
