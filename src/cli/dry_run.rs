@@ -10,26 +10,23 @@ use std::path::Path;
 
 /// What should make a person look at the data again.
 pub fn warnings(prepared: &Prepared) -> Vec<String> {
+    let rows = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "row" } else { "rows" });
     let mut warnings = Vec::new();
     for (task, statistics) in prepared.tasks.iter().zip(prepared.statistics()) {
-        let name = &task.data.name;
-        for (split, SplitStatistics { rows, tokens, .. }) in &statistics.splits {
+        let mut add = |text: String| warnings.push(format!("task `{}`: {text}", task.data.name));
+        for (split, SplitStatistics { rows: all, tokens, .. }) in &statistics.splits {
             if tokens.truncated > 0 {
-                warnings.push(format!(
-                    "task `{name}`: {} of {rows} {split} rows are longer than backbone.max_tokens = {} and are cut",
-                    tokens.truncated, prepared.recipe.backbone.max_tokens,
-                ));
+                let (cut, most) = (tokens.truncated, prepared.recipe.backbone.max_tokens);
+                add(format!("{cut} of {} cut at backbone.max_tokens = {most}", rows(*all, &format!("{split} "))));
             }
         }
         if task.data.empty > 0 {
-            warnings.push(format!("task `{name}`: {} rows have an empty text", task.data.empty));
+            add(format!("{} without text", rows(task.data.empty, "")));
         }
         let overlap = &task.data.overlap;
-        for (split, rows) in [("validation", overlap.validation), ("test", overlap.test)] {
-            if rows > 0 {
-                let text =
-                    format!("task `{name}`: {rows} {split} rows are training rows too; their scores flatter the model");
-                warnings.push(text);
+        for (split, count) in [("validation ", overlap.validation), ("test ", overlap.test)] {
+            if count > 0 {
+                add(format!("{} also in the training data, which flatters the scores", rows(count, split)));
             }
         }
     }

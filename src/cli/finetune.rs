@@ -57,10 +57,10 @@ pub struct Finetune {
     #[arg(long, value_name = "FORMAT", env = "MTL_ZOO_DTYPE")]
     dtype: Option<Dtype>,
     /// Seed of heads, sampling and dropout. Same seed, same machine, same threads: same bytes.
-    #[arg(long, value_name = "N", env = "MTL_ZOO_SEED")]
+    #[arg(long, value_name = "N", env = "MTL_ZOO_SEED", allow_negative_numbers = true)]
     seed: Option<i64>,
     /// Threads; all cores by default.
-    #[arg(long, value_name = "N", env = "MTL_ZOO_THREADS")]
+    #[arg(long, value_name = "N", env = "MTL_ZOO_THREADS", allow_negative_numbers = true)]
     threads: Option<i64>,
     /// Replace any value of the recipe; may be given several times.
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
@@ -95,18 +95,38 @@ impl Finetune {
         if let Some(threads) = recipe.training.threads {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")?;
         }
+        self.go(recipe, &catalog).map_err(|error| self.name_recipe(error))
+    }
+
+    fn go(&self, recipe: Recipe, catalog: &Catalog) -> Result<ExitCode> {
         let near = self.recipe.as_deref().and_then(Path::parent).or(self.resume.as_deref()).unwrap_or(Path::new("."));
         let (id, revision) = (&recipe.backbone.id, recipe.backbone.revision.as_deref());
-        let backbone = sources::backbone(&catalog, id, revision, near)?;
+        let backbone = sources::backbone(catalog, id, revision, near)?;
         let prepared = Prepared::new(recipe, backbone)?;
         dry_run::warnings(&prepared).iter().for_each(warn);
         let folder =
             self.resume.clone().or_else(|| self.out.clone()).unwrap_or_else(|| default_folder(&prepared.recipe));
+        if folder.is_file() {
+            let help = "name a new folder";
+            return Err(Problem::new("a file", "a folder for the run", help)
+                .file(folder)
+                .key("--out")
+                .argument()
+                .into());
+        }
         if self.dry_run {
             dry_run::show(prepared, &folder, self.json)?;
             return Ok(ExitCode::SUCCESS);
         }
         self.train(prepared, &folder)
+    }
+
+    /// What a recipe asks of its data and backbone is found out after the recipe itself was read.
+    fn name_recipe(&self, error: anyhow::Error) -> anyhow::Error {
+        match (error.downcast_ref(), &self.recipe) {
+            (Some(Error::Recipe(_)), Some(file)) => error.context(file.display().to_string()),
+            _ => error,
+        }
     }
 
     fn train(&self, prepared: Prepared, folder: &Path) -> Result<ExitCode> {
@@ -176,6 +196,13 @@ impl Finetune {
                 let help = "`mtl-zoo finetune sentiment`, `mtl-zoo finetune my.toml` or `mtl-zoo finetune --tasks \
                             vader-amazon,vader-tweets`; `mtl-zoo list` shows what there is";
                 return Err(argument("no recipe and no `--tasks`", "one of the two", help, "RECIPE"));
+            }
+            (Some(file), []) if file.is_dir() => {
+                let help = match file.join(RECIPE_FILE).is_file() {
+                    true => format!("to go on with this run: `--resume {}`", quoted(file)),
+                    false => "name the recipe's file in it".into(),
+                };
+                return Err(Problem::new("a folder", "a recipe file", help).file(file).key("RECIPE").argument().into());
             }
             (Some(file), []) => RecipeSource::File(file),
             (None, names) => RecipeSource::Tasks { names, folder: ".".into() },

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use mtl_zoo::error::IoContext;
-use mtl_zoo::recipe::suggest::list;
 use mtl_zoo::{Error, Input, Problem};
 use serde::Deserialize;
 use std::fs::File;
@@ -84,7 +83,8 @@ impl Inputs {
         let header = reader.headers().map_err(|error| unreadable(path, &error))?.clone();
         let column = |name| header.iter().position(|column| column.trim_start_matches('\u{feff}') == name);
         let Some(text) = column("text") else {
-            let found = format!("the columns {}", list(&header));
+            let names: Vec<_> = header.iter().map(|name| format!("`{name}`")).collect();
+            let found = format!("the columns {}", names.join(", "));
             let help = "rename the column, or cut it out into a plain text file";
             return Err(Problem::new(found, "a column `text`", help).file(path).line(1).key("text").data().into());
         };
@@ -124,11 +124,7 @@ fn numbered(reader: Box<dyn BufRead>, path: &Path) -> impl Iterator<Item = Resul
         Ok(line) if line.trim().is_empty() => None,
         Ok(line) if index == 0 => Some(Ok((1, line.trim_start_matches('\u{feff}').to_owned()))),
         Ok(line) => Some(Ok((index + 1, line))),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            let help = "save the file as UTF-8, for example with `iconv -f LATIN1 -t UTF-8 OLD > NEW`";
-            let problem = Problem::new("bytes that are not UTF-8", "UTF-8 text", help).file(&path).line(index + 1);
-            Some(Err(problem.data()))
-        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Some(Err(not_utf8(&path, index + 1))),
         Err(error) => Some(Err(error).at("read", &path)),
     };
     reader.lines().enumerate().filter_map(line)
@@ -167,10 +163,15 @@ fn nothing(path: &Path, line: usize, cells: usize, column: &str) -> Error {
 }
 
 fn unreadable(path: &Path, error: &csv::Error) -> Error {
-    let help = "check the file's quotes and encoding; .csv and .tsv begin with a line of column names in UTF-8";
-    let mut problem = Problem::new(error.to_string(), "rows of text", help).file(path);
-    if let Some(position) = error.position() {
-        problem = problem.line(position.line() as usize);
+    let line = error.position().map_or(1, |position| position.line() as usize);
+    if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) {
+        return not_utf8(path, line);
     }
-    problem.data()
+    let help = "check the file's quotes; .csv and .tsv begin with a line of column names";
+    Problem::new(error.to_string(), "rows of text", help).file(path).line(line).data()
+}
+
+fn not_utf8(path: &Path, line: usize) -> Error {
+    let help = "save the file as UTF-8, for example with `iconv -f LATIN1 -t UTF-8 OLD > NEW`";
+    Problem::new("bytes that are not UTF-8", "UTF-8 text", help).file(path).line(line).data()
 }

@@ -149,10 +149,10 @@ validation = 0.25
 test = 0.25
 "#;
 
-/// A random backbone of one narrow layer, with the bundled tokenizer.
+/// A random backbone of one narrow layer, with the bundled tokenizer and a table for more tokens than that has.
 pub fn tiny_backbone(folder: &Path) {
     let config = r#"{"model_type": "bert", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
-        "intermediate_size": 16, "vocab_size": 8192, "max_position_embeddings": 32, "type_vocab_size": 2}"#;
+        "intermediate_size": 16, "vocab_size": 12000, "max_position_embeddings": 32, "type_vocab_size": 2}"#;
     let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("zoo/bundled/backbone");
     write(folder, "config.json", config);
     fs::copy(bundled.join("tokenizer.json"), folder.join("tokenizer.json")).unwrap();
