@@ -9,9 +9,9 @@ mod sample;
 
 use half::{bf16, f16};
 use mtl_zoo::checkpoint::{
-    CheckpointFolder, StoredDtype, TensorData, TensorFile, check_target, hash_file, write, write_file, write_folder,
-    write_tensors,
+    CheckpointFolder, StoredDtype, TensorData, TensorFile, check_target, write, write_folder, write_tensors,
 };
+use mtl_zoo::files::{hash_file, write_file};
 use mtl_zoo::recipe::CheckpointDtype;
 use mtl_zoo::{Error, Fault};
 use sample::{CONFIG, TOKENIZER, contents, tensors, write_sample};

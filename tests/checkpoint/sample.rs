@@ -3,8 +3,9 @@
 use indexmap::IndexMap;
 use mtl_zoo::checkpoint::{
     BackboneInfo, CardOptions, CheckpointContents, FORMAT, HeadInfo, HeadScores, InputKind, Manifest, SplitInfo,
-    TensorData, TrainingInfo, Versions, sha256_hex, write,
+    TensorData, TrainingInfo, Versions, write,
 };
+use mtl_zoo::files::sha256_hex;
 use mtl_zoo::recipe::{CheckpointDtype, Pooling, TaskType};
 use serde_json::json;
 use std::path::Path;
