@@ -7,9 +7,10 @@ use crate::metrics::{Metric, Predictions};
 use crate::model::{MultiTask, Prediction};
 use crate::recipe::TaskType;
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
 /// Scores of one task on one split.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Mean loss over the examples.
     pub loss: f64,

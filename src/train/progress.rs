@@ -2,6 +2,7 @@
 
 use super::{Scores, StepReport};
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
 /// One optimizer step.
 #[derive(Clone, Debug)]
@@ -17,7 +18,7 @@ pub struct StepEvent<'a> {
 }
 
 /// Validation scores after a step.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// The step.
     pub step: usize,

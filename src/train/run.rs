@@ -208,9 +208,8 @@ impl Run {
         if evaluation.best {
             self.best = self.trainer.model.arena().snapshot()?;
         }
-        let tasks: serde_json::Map<_, _> =
-            evaluation.tasks.iter().map(|(task, scores)| (task.clone(), scores.json())).collect();
-        let line = json!({"step": evaluation.step, "validation": tasks, "score": score, "best": evaluation.best});
+        let line =
+            json!({"step": evaluation.step, "validation": evaluation.tasks, "score": score, "best": evaluation.best});
         self.log(&line)?;
         observer.event(&Event::Evaluated(&evaluation));
         Ok(self.prepared.recipe.training.patience.is_some_and(|patience| self.position.waited >= patience))
@@ -219,11 +218,12 @@ impl Run {
     fn finish(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         self.trainer.model.arena().restore(&self.best)?;
         observer.event(&Event::Evaluating);
-        let validation = self.scores(|task| Some(&task.validation))?;
         let test = self.scores(|task| task.test.as_deref())?;
-        let tasks: serde_json::Map<_, _> = test.iter().map(|(task, scores)| (task.clone(), scores.json())).collect();
-        let best_step = self.position.best.map_or(self.position.step, |(step, _)| step);
-        self.log(&json!({"step": self.position.step, "best_step": best_step, "test": tasks}))?;
+        let (best_step, validation) = match self.position.best.take() {
+            Some(best) => (best.step, best.tasks),
+            None => (self.position.step, self.scores(|task| Some(&task.validation))?),
+        };
+        self.log(&json!({"step": self.position.step, "best_step": best_step, "test": test}))?;
         let checkpoint = self.folder.join(CHECKPOINT_FOLDER);
         let training = crate::checkpoint::TrainingInfo {
             seed: self.prepared.recipe.training.seed,
@@ -272,12 +272,6 @@ impl Run {
     }
 }
 
-impl Scores {
-    fn json(&self) -> serde_json::Value {
-        json!({"loss": self.loss, "metrics": self.metrics})
-    }
-}
-
 /// Optimizer steps of a run: as given, or as many as draw `epochs` times the number of training rows.
 fn planned_steps(prepared: &Prepared, mut sampler: Sampler) -> usize {
     let training = &prepared.recipe.training;
@@ -304,12 +298,15 @@ fn next_batch(prepared: &Prepared, sampler: &mut Sampler, progress: f64, budget:
     }))
 }
 
+/// Stands for an undefined metric: worse than any value, and finite, so that it can be saved.
+const UNDEFINED: f64 = -1e30;
+
 /// Mean of the main metrics, lower-is-better ones negated; an undefined metric is worse than any value.
 fn mean_score(scores: &IndexMap<String, Scores>, tasks: &[PreparedTask]) -> f64 {
     let main = |(scores, task): (&Scores, &PreparedTask)| match scores.metrics.values().next().copied().flatten() {
         Some(value) if task.metrics[0].higher_is_better() => value,
         Some(value) => -value,
-        None => f64::NEG_INFINITY,
+        None => UNDEFINED,
     };
     scores.values().zip(tasks).map(main).sum::<f64>() / tasks.len() as f64
 }

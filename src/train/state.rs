@@ -20,8 +20,8 @@ pub struct Position {
     pub sampler: Option<SamplerState>,
     /// What the balancing method remembers.
     pub balance: serde_json::Value,
-    /// Best step so far and its score.
-    pub best: Option<(usize, f64)>,
+    /// The best evaluation so far.
+    pub best: Option<Evaluation>,
     /// Evaluations since the best one.
     pub waited: usize,
     /// Evaluations done.
@@ -107,9 +107,9 @@ impl Position {
     /// Notes an evaluation; says whether it is the best so far.
     pub fn evaluated(&mut self, evaluation: &Evaluation) -> bool {
         self.evaluations += 1;
-        let best = self.best.is_none_or(|(_, score)| evaluation.score > score);
+        let best = self.best.as_ref().is_none_or(|best| evaluation.score > best.score);
         if best {
-            self.best = Some((evaluation.step, evaluation.score));
+            self.best = Some(evaluation.clone());
         }
         self.waited = if best { 0 } else { self.waited + 1 };
         best
