@@ -19,7 +19,7 @@ use support::{Ended, mtl, mtl_reads, tiny_backbone, write};
 
 /// What a case does to a file before the program runs.
 #[derive(Clone, Copy)]
-pub enum Change {
+pub(crate) enum Change {
     /// A piece of the text becomes another.
     Swap(&'static str, &'static str),
     /// The whole contents.
@@ -30,7 +30,7 @@ pub enum Change {
 }
 
 /// One bad input.
-pub struct Case {
+pub(crate) struct Case {
     file: &'static str,
     change: Change,
     args: &'static str,
@@ -40,7 +40,7 @@ pub struct Case {
 }
 
 /// A folder with a good recipe over a tiny backbone and its data.
-pub struct Fixture {
+pub(crate) struct Fixture {
     folder: tempfile::TempDir,
 }
 

@@ -17,13 +17,14 @@ use std::time::Instant;
 
 const EXAMPLES: &str = "\
 Examples:
-  mtl-zoo finetune sentiment                                  a recipe of the zoo
-  mtl-zoo finetune my.toml --dry-run                          what would be trained, on what, for how long
-  mtl-zoo finetune my.toml --seed 1 --set training.epochs=5   change single settings
-  mtl-zoo finetune --tasks vader-amazon,vader-tweets          task cards, all else by default
-  mtl-zoo finetune --resume runs/my                           go on after Ctrl-C
+  mtl-zoo finetune sentiment                           a recipe of the zoo
+  mtl-zoo finetune my.toml --dry-run                   what would be trained, and for how long
+  mtl-zoo finetune my.toml --set training.epochs=5     change single settings
+  mtl-zoo finetune --tasks vader-amazon,vader-tweets   task cards, all else by default
+  mtl-zoo finetune --resume runs/my                    go on after Ctrl-C
 
-A run's folder holds recipe.toml (every setting), metrics.jsonl (every step) and, at the end, checkpoint/.";
+A run's folder holds recipe.toml (every setting), metrics.jsonl (every step) and, at the end,
+the checkpoint.";
 
 /// Fine-tune one backbone on several tasks jointly.
 ///

@@ -20,12 +20,13 @@ use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
 Examples:
-  mtl-zoo finetune sentiment                      train four tasks on one backbone, with what is bundled
-  mtl-zoo finetune my.toml --dry-run              look at data, settings and length before training
+  mtl-zoo finetune sentiment            four tasks on one backbone, with what is bundled
+  mtl-zoo finetune my.toml --dry-run    look at data, settings and length before training
   mtl-zoo predict runs/sentiment/checkpoint \"what a day\"
-  mtl-zoo list                                    what there is to begin with
+  mtl-zoo list                          what there is to begin with
 
-Results go to stdout, progress and warnings to stderr. Exit codes: 0 done, 1 failed, 2 bad usage or recipe.";
+Results go to stdout, progress and warnings to stderr.
+Exit codes: 0 done, 1 failed, 2 bad usage or recipe.";
 
 /// Fine-tune one pretrained backbone on several tasks at once, and use the result.
 ///

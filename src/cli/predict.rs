@@ -15,8 +15,10 @@ Examples:
   mtl-zoo predict runs/sentiment/checkpoint --input reviews.csv --format csv > scored.csv
   cat lines.txt | mtl-zoo predict runs/sentiment/checkpoint --format jsonl
 
-Input files: .jsonl with the key `text`, or `text` and `pair`, or `tokens` (a list of words); .csv and .tsv with a
-column `text`, and `pair` if there is one; any other file, and stdin, is one text a line, empty lines left out.";
+Input files:
+  .jsonl        objects with `text`, with `text` and `pair`, or with `tokens`, a list of words
+  .csv, .tsv    a column `text`, and `pair` if there is one; others are left out
+  other, stdin  one text a line; empty lines are left out";
 
 /// Answer texts with all heads of a checkpoint, from one pass of the backbone.
 #[derive(clap::Args)]

@@ -49,7 +49,7 @@ impl Progress {
         let terminal = io::stderr().is_terminal();
         let bar = terminal.then(|| {
             let colours = if output::has_colours(terminal) { ".cyan/blue" } else { "" };
-            let template = format!("{{bar:24{colours}}} {{pos}}/{{len}} {{wide_msg}}");
+            let template = format!("{{bar:20{colours}}} {{pos}}/{{len}}  {{prefix}}{{wide_msg}}");
             let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(steps as u64).with_style(style)
         });
@@ -95,24 +95,23 @@ impl Progress {
             self.tokens += event.report.tokens;
         }
         let seconds = began.elapsed().as_secs_f64();
-        let mut parts: Vec<String> = Vec::new();
-        for (name, smoothed) in &self.losses {
-            parts.extend(smoothed.mean().map(|mean| format!("{name} {mean:.3}")));
-        }
+        let mut speed = String::new();
         if event.step > first && seconds > 0.0 {
-            parts.push(format!("{} tokens/s", output::thousands((self.tokens as f64 / seconds) as usize)));
+            let rate = output::thousands((self.tokens as f64 / seconds) as usize);
             let left = (event.steps - event.step) as f64 * seconds / (event.step - first) as f64;
-            parts.push(format!("{} left", output::duration(left)));
+            speed = format!("{rate} tokens/s  {} left  ", output::duration(left));
         }
-        let message = parts.join("  ");
+        let means = self.losses.iter().filter_map(|(name, smoothed)| Some((name, smoothed.mean()?)));
+        let losses = means.map(|(name, mean)| format!("{name} {mean:.3}")).collect::<Vec<_>>().join("  ");
         match &self.bar {
             Some(bar) => {
-                bar.set_message(message);
                 bar.set_position(event.step as u64);
+                bar.set_prefix(speed);
+                bar.set_message(losses);
             }
             None if event.step == 1 || event.step == event.steps || self.shown.elapsed() >= PAUSE => {
                 self.shown = Instant::now();
-                note(format_args!("step {}/{}  {message}", event.step, event.steps));
+                note(format_args!("step {}/{}  {speed}{losses}", event.step, event.steps));
             }
             None => {}
         }

@@ -8,7 +8,7 @@ const fn args(args: &'static str, says: &'static [&'static str]) -> Case {
 }
 
 #[rustfmt::skip]
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     // Which recipe
     args("finetune", &["`RECIPE`", "no recipe and no `--tasks`", "mtl-zoo finetune sentiment"]),
     args("finetune base.toml --tasks vader-nyt", &["`--tasks`", "one of the two"]),

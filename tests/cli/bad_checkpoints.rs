@@ -19,7 +19,7 @@ const PREDICT: &str = "predict run/checkpoint hello";
 const INSPECT: &str = "inspect run/checkpoint";
 
 #[rustfmt::skip]
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     // Which one
     file("unused", Bytes(b""), "predict nowhere hello", &["\"nowhere\"", "a folder or a Hub id"]),
     file("unused", Bytes(b""), "predict base.toml hello", &["base.toml: found a file", "the folder of a checkpoint"]),

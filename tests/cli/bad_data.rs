@@ -12,7 +12,7 @@ const fn input(file: &'static str, bytes: &'static [u8], args: &'static str, say
 }
 
 #[rustfmt::skip]
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     // Files
     data("mood.csv", Gone, &["mood.csv: found no such file", "a relative path in a recipe starts at the recipe's folder"]),
     data("mood.csv", Bytes(b""), &["mood.csv: found an empty file", "at least one row"]),

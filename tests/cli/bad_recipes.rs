@@ -13,7 +13,7 @@ const STARS: &str = "type = \"regression\"";
 const NAMES: &str = "type = \"token_classification\"";
 
 #[rustfmt::skip]
-pub const CASES: &[Case] = &[
+pub(crate) const CASES: &[Case] = &[
     // TOML
     recipe(Bytes(b""), &["base.toml:1:", "tasks"]),
     recipe(Bytes(b"[tasks.a\n"), &["base.toml:1:", "`[tasks.a`", "valid TOML"]),
