@@ -20,6 +20,7 @@ Examples:
   mtl-zoo finetune sentiment                           a recipe of the zoo
   mtl-zoo finetune my.toml --dry-run                   what would be trained, and for how long
   mtl-zoo finetune my.toml --set training.epochs=5     change single settings
+  mtl-zoo finetune my.toml --tasks topic               one task of a recipe alone, to compare
   mtl-zoo finetune --tasks vader-amazon,vader-tweets   task cards, all else by default
   mtl-zoo finetune --resume runs/my                    go on after Ctrl-C
 
@@ -36,7 +37,7 @@ pub struct Finetune {
     /// Recipe file, or the name of a recipe card (see `mtl-zoo list recipes`).
     #[arg(value_name = "RECIPE")]
     recipe: Option<PathBuf>,
-    /// Task cards to train together, instead of a recipe (see `mtl-zoo list tasks`).
+    /// With a recipe, the tasks of it to train; without, task cards (see `mtl-zoo list tasks`).
     #[arg(long, value_delimiter = ',', value_name = "NAME,NAME")]
     tasks: Vec<String>,
     /// Pretrained encoder: a card's name, a folder or a Hub id.
@@ -189,26 +190,26 @@ impl Finetune {
 
     fn recipe(&self, catalog: &Catalog) -> Result<Recipe> {
         let source = match (&self.recipe, self.tasks.as_slice()) {
-            (Some(_), [_, ..]) => {
-                let help = "leave `--tasks` out, or the recipe; a task card in a recipe is `card = \"NAME\"`";
-                return Err(argument("a recipe and `--tasks`", "one of the two", help, "--tasks"));
-            }
             (None, []) => {
                 let help = "`mtl-zoo finetune sentiment`, `mtl-zoo finetune my.toml` or `mtl-zoo finetune --tasks \
                             vader-amazon,vader-tweets`; `mtl-zoo list` shows what there is";
                 return Err(argument("no recipe and no `--tasks`", "one of the two", help, "RECIPE"));
             }
-            (Some(file), []) if file.is_dir() => {
+            (Some(file), _) if file.is_dir() => {
                 let help = match file.join(RECIPE_FILE).is_file() {
                     true => format!("to go on with this run: `--resume {}`", quoted(file)),
                     false => "name the recipe's file in it".into(),
                 };
                 return Err(Problem::new("a folder", "a recipe file", help).file(file).key("RECIPE").argument().into());
             }
-            (Some(file), []) => RecipeSource::File(file),
+            (Some(file), _) => RecipeSource::File(file),
             (None, names) => RecipeSource::Tasks { names, folder: ".".into() },
         };
-        Ok(Recipe::load(source, &self.overrides()?, catalog)?)
+        let mut recipe = Recipe::load(source, &self.overrides()?, catalog)?;
+        if self.recipe.is_some() && !self.tasks.is_empty() {
+            recipe.keep_tasks(&self.tasks)?;
+        }
+        Ok(recipe)
     }
 
     /// The flags first, so that `--set` wins over what may come from the environment.

@@ -11,7 +11,7 @@ const fn args(args: &'static str, says: &'static [&'static str]) -> Case {
 pub(crate) const CASES: &[Case] = &[
     // Which recipe
     args("finetune", &["`RECIPE`", "no recipe and no `--tasks`", "mtl-zoo finetune sentiment"]),
-    args("finetune base.toml --tasks vader-nyt", &["`--tasks`", "one of the two"]),
+    args("finetune base.toml --tasks mod", &["`tasks`: found `mod`", "a task of the recipe", "did you mean `mood`?"]),
     args("finetune bas.toml", &["bas.toml: found no such file", "check the path"]),
     args("finetune sentimnt", &["sentimnt: found no such file", "did you mean `sentiment`?"]),
     args("finetune tiny", &["tiny: `RECIPE`: found a folder", "a recipe file"]),
