@@ -64,6 +64,11 @@ impl Tokenizer {
             Problem::new(error.to_string(), expected, help).file(path).backbone()
         };
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(unusable)?;
+        if let Some(token) = serde_json::from_slice(bytes).ok().and_then(|json| undefined_token(&json, 0)) {
+            let help = "fetch the file again, or save the tokenizer with a recent version of transformers";
+            let problem = Problem::new(format!("a template with {token:?}"), "special tokens that it defines", help);
+            return Err(problem.file(path).key("post_processor").backbone());
+        }
         // Length and padding are this crate's to decide; many files on the Hub carry settings for other uses.
         inner.with_truncation(None).map_err(unusable)?;
         inner.with_padding(None);
@@ -151,6 +156,17 @@ impl Tokenizer {
             truncated,
         })
     }
+}
+
+/// A special token that a template of the post-processor asks for and does not define: the library would panic at the
+/// first text.
+fn undefined_token(value: &serde_json::Value, depth: usize) -> Option<String> {
+    let processors = if depth == 0 { Some(&value["post_processor"]) } else { None };
+    let processors = processors.into_iter().chain(value["processors"].as_array().into_iter().flatten());
+    let inner = processors.filter(|_| depth < 64).find_map(|processor| undefined_token(processor, depth + 1));
+    let pieces = ["single", "pair"].into_iter().filter_map(|template| value[template].as_array()).flatten();
+    let mut tokens = pieces.filter_map(|piece| piece["SpecialToken"]["id"].as_str());
+    inner.or_else(|| tokens.find(|token| value["special_tokens"].get(token).is_none()).map(str::to_owned))
 }
 
 /// Position of the first token of each word, from the word of each token.

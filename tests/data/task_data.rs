@@ -55,7 +55,8 @@ fn empty_texts_are_kept_and_counted() {
         "classification",
         json!({}),
     );
-    assert_eq!((data.empty, data.train[0].input.clone()), (2, Input::Text(String::new())));
+    // Two rows, which are read for training and for validation.
+    assert_eq!((data.empty, data.train[0].input.clone()), (4, Input::Text(String::new())));
 }
 
 #[test]

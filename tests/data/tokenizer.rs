@@ -111,6 +111,21 @@ fn file_vocabulary_and_fingerprint() {
 }
 
 #[test]
+fn a_template_with_an_undefined_token_is_refused() {
+    let mut file: serde_json::Value = serde_json::from_str(&json()).unwrap();
+    let template =
+        serde_json::json!([{"SpecialToken": {"id": "[GONE]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]);
+    let processor =
+        |single| serde_json::json!({"type": "TemplateProcessing", "single": single, "pair": [], "special_tokens": {}});
+    for broken in [processor(&template), serde_json::json!({"type": "Sequence", "processors": [processor(&template)]})]
+    {
+        file["post_processor"] = broken;
+        let message = Tokenizer::from_bytes(file.to_string()).unwrap_err().to_string();
+        assert!(message.contains("tokenizer.json"), "{message}");
+    }
+}
+
+#[test]
 fn room_for_special_tokens_is_needed() {
     for (input, max_tokens, least) in [
         (Input::Text("a".into()), 2, "at least 3"),
