@@ -94,7 +94,9 @@ impl Predictor {
         let options = ModelOptions { freeze: Freeze::None, seed: 0, trained_heads: true };
         let weights = tensors.weights(|_| true)?;
         let model = MultiTask::new(config, weights, heads, &options).map_err(|error| refused(error, tensors.path()))?;
-        Ok(Self { model, tokenizer, manifest })
+        let predictor = Self { model, tokenizer, manifest };
+        predictor.try_tokenizer().map_err(|error| refused(error, &tokenizer_path))?;
+        Ok(predictor)
     }
 
     /// What the checkpoint is.
@@ -197,8 +199,11 @@ impl Predictor {
     /// One sequence an input, or two where words and text do not give the same tokens.
     fn encode(&self, inputs: &[Input], heads: &[usize]) -> Result<Vec<Sequence>> {
         let tags = |&head: &usize| self.manifest.heads[head].input == InputKind::Words;
-        let encode =
-            |inputs: &[Input]| self.tokenizer.encode(&inputs.iter().collect::<Vec<_>>(), self.manifest.max_tokens);
+        let encode = |inputs: &[Input]| {
+            let encoded = self.tokenizer.encode(&inputs.iter().collect::<Vec<_>>(), self.manifest.max_tokens)?;
+            self.check_tokens(&encoded)?;
+            Ok::<_, Error>(encoded)
+        };
         let mut sequences = Vec::with_capacity(inputs.len());
         if !heads.iter().all(tags) {
             let whole: Vec<_> = inputs.iter().map(as_text).collect();
@@ -217,6 +222,52 @@ impl Predictor {
             }
         }
         Ok(sequences)
+    }
+
+    /// Encodes an input of each kind that the heads read, so that a tokenizer that lies is refused before there is work.
+    fn try_tokenizer(&self) -> Result<()> {
+        let heads = &self.manifest.heads;
+        for input in [Input::Text("a".into()), Input::Pair("a".into(), "a".into())] {
+            let able: Vec<_> = (0..heads.len()).filter(|&head| reads(heads[head].input, &input)).collect();
+            match self.encode(&[input], &able) {
+                // Another script may know no such letter, and a short limit have no room for pairs.
+                Err(Error::Data(_) | Error::Recipe(_)) | Ok(_) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses tokens beyond the backbone's tables: a tokenizer's template may add ids, segments and whole copies of a
+    /// text that its vocabulary does not tell of.
+    fn check_tokens(&self, encoded: &[Encoded]) -> Result<()> {
+        let config = self.model.config();
+        let largest =
+            |values: fn(&Encoded) -> &[u32]| encoded.iter().flat_map(values).max().map_or(0, |&max| max as usize);
+        let tokens = encoded.iter().map(|encoded| encoded.ids.len()).max().unwrap_or(0);
+        let help = "the files belong to different models; export the checkpoint again";
+        let refuse = |found: String, expected: String| {
+            let problem = Problem::new(found, expected, help).file(TOKENIZER_FILE).key("post_processor");
+            Err(problem.checkpoint(Fault::Value))
+        };
+        let (id, segment) = (largest(|encoded| &encoded.ids), largest(|encoded| &encoded.type_ids));
+        if id >= config.vocabulary() {
+            return refuse(
+                format!("the token id {id}"),
+                format!("ids below {}, the backbone's vocab_size", config.vocabulary()),
+            );
+        }
+        if segment >= config.segments() {
+            return refuse(
+                format!("the segment {segment}"),
+                format!("segments below {}, the backbone's", config.segments()),
+            );
+        }
+        if tokens > config.max_positions() {
+            let expected = format!("at most {}, the backbone's positions", config.max_positions());
+            return refuse(format!("{tokens} tokens after truncation"), expected);
+        }
+        Ok(())
     }
 }
 

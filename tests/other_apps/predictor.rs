@@ -2,7 +2,7 @@
 
 use crate::{TEXTS, compare, make, texts};
 use indexmap::IndexMap;
-use mtl_zoo::checkpoint::MANIFEST_FILE;
+use mtl_zoo::checkpoint::{MANIFEST_FILE, sha256_hex};
 use mtl_zoo::recipe::CheckpointDtype;
 use mtl_zoo::{Answer, Error, Fault, Input, Predictor};
 use serde_json::{Value, json};
@@ -132,5 +132,42 @@ fn files_of_different_models_are_refused() {
             assert!(message.contains("mtl_zoo.json: `max_tokens`: found 1024, expected at most 512"), "{message}");
         }
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn tokenizers_beyond_the_backbone_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path(), CheckpointDtype::F32, 128);
+    let (tokenizer_path, manifest_path) = (dir.path().join("tokenizer.json"), dir.path().join(MANIFEST_FILE));
+    let tokenizer: Value = serde_json::from_slice(&fs::read(&tokenizer_path).unwrap()).unwrap();
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&manifest_path).unwrap()).unwrap();
+    // What a template adds is not in the vocabulary; a fuzzer found the first.
+    let text = json!({"Sequence": {"id": "A", "type_id": 0}});
+    let special = |id, segment| {
+        let special = json!({"SpecialToken": {"id": "[CLS]", "type_id": segment}});
+        let tokens = json!({"[CLS]": {"id": "[CLS]", "ids": [id], "tokens": ["[CLS]"]}});
+        json!({"type": "TemplateProcessing", "single": [special, text], "pair": [special, text], "special_tokens": tokens})
+    };
+    let copies: Vec<Value> = vec![text.clone(); 600];
+    let many = json!({"type": "TemplateProcessing", "single": copies, "pair": copies, "special_tokens": {}});
+    for (processor, found) in [
+        (special(2, 5), "found the segment 5, expected segments below 2"),
+        (special(99_999, 0), "found the token id 99999, expected ids below"),
+        (many, "found 600 tokens after truncation, expected at most 512"),
+    ] {
+        let mut tokenizer = tokenizer.clone();
+        tokenizer["post_processor"] = processor;
+        let bytes = tokenizer.to_string();
+        fs::write(&tokenizer_path, &bytes).unwrap();
+        manifest["sha256"]["tokenizer.json"] = json!(sha256_hex(bytes.as_bytes()));
+        fs::write(&manifest_path, manifest.to_string()).unwrap();
+        match Predictor::load(dir.path()) {
+            Err(Error::Checkpoint { fault: Fault::Value, problem }) => {
+                let message = problem.to_string();
+                assert!(message.contains(found) && message.contains("tokenizer.json: `post_processor`"), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }
