@@ -2,7 +2,8 @@
 
 use crate::{TEXTS, compare, make, texts};
 use indexmap::IndexMap;
-use mtl_zoo::checkpoint::{MANIFEST_FILE, sha256_hex};
+use mtl_zoo::checkpoint::MANIFEST_FILE;
+use mtl_zoo::files::sha256_hex;
 use mtl_zoo::recipe::CheckpointDtype;
 use mtl_zoo::{Answer, Error, Fault, Input, Predictor};
 use serde_json::{Value, json};
