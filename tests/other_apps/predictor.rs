@@ -155,7 +155,7 @@ fn tokenizers_beyond_the_backbone_are_refused() {
     for (processor, found) in [
         (special(2, 5), "found the segment 5, expected segments below 2"),
         (special(99_999, 0), "found the token id 99999, expected ids below"),
-        (many, "found 600 tokens after truncation, expected at most 512"),
+        (many, "tokens after truncation, expected at most 512"),
     ] {
         let mut tokenizer = tokenizer.clone();
         tokenizer["post_processor"] = processor;
