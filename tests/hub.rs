@@ -193,7 +193,8 @@ fn folders_are_used_as_they_are() {
 fn names_that_are_neither_folder_nor_id() {
     let none = HubOptions::default();
     let long = format!("org/{}", "a".repeat(200));
-    for id in ["", "bert-base", "./no/such", "/no/such/folder", "a/b/c", "../no-such", "org/..", "org/a b", "org/a\0", &long]
+    for id in
+        ["", "bert-base", "./no/such", "/no/such/folder", "a/b/c", "../no-such", "org/..", "org/a b", "org/a\0", &long]
     {
         refused(resolve_backbone(id, None, &none), &["`backbone`", "org/name"]);
     }
