@@ -114,4 +114,22 @@ impl Recorder {
             add(span.clone(), rows.slice_mut(slot, *row));
         }
     }
+
+    /// Input rows by gradient row.
+    pub fn spans(&self) -> &[(usize, Range<usize>)] {
+        &self.spans
+    }
+
+    /// Adds numbers to the gradient of the parameter in `slot`, if it has one, in row `row`.
+    pub fn add(&self, slot: Option<Slot>, row: usize, numbers: &[f32]) {
+        let Some(slot) = slot else { return };
+        let mut rows = self.store.lock();
+        rows.slice_mut(slot, row).iter_mut().zip(numbers).for_each(|(sum, value)| *sum += value);
+    }
+
+    /// Calls `add` with the gradient of the parameter in `slot`, if it has one, in row `row`.
+    pub fn with(&self, slot: Option<Slot>, row: usize, add: impl FnOnce(&mut [f32])) {
+        let Some(slot) = slot else { return };
+        add(self.store.lock().slice_mut(slot, row));
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::data::packing::Batch;
 use crate::gradient::{GradientStore, Recorder};
-use crate::ops::{Dropout, Noise};
+use crate::ops::{Dropout, Noise, Precision};
 use candle_core::{DType, Device, Result, Var};
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub struct Pass {
     recording: Option<Recording>,
     noise: Option<Noise>,
+    precision: Precision,
+    recompute: bool,
 }
 
 #[derive(Debug)]
@@ -37,7 +39,29 @@ impl Pass {
             _ => batch.tasks.iter().map(|task| (task.task, task.tokens.clone())).collect(),
         };
         let root = Var::zeros(1, DType::F32, &Device::Cpu)?;
-        Ok(Self { recording: Some(Recording { store: store.clone(), root, spans }), noise })
+        let recording = Some(Recording { store: store.clone(), root, spans });
+        Ok(Self { recording, noise, ..Self::default() })
+    }
+
+    /// The same pass with layers that multiply in `precision`.
+    pub fn in_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The same pass with layers that keep only their input for the backward pass, if `recompute`: less memory for a
+    /// third more arithmetic.
+    pub fn recomputing(self, recompute: bool) -> Self {
+        Self { recompute, ..self }
+    }
+
+    /// How the layers multiply.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Whether layers are computed again in the backward pass.
+    pub fn recompute(&self) -> bool {
+        self.recompute
     }
 
     /// The variable to anchor untracked states to; none in a pass that records nothing.

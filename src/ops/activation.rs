@@ -1,7 +1,9 @@
 //! Elementwise activations.
 
+use super::buffers::Buffer;
 use super::kernel::{for_rows, slice, tensor, view};
 use super::math::{logistic, normal, tanh};
+use super::number::Number;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 /// An elementwise function.
@@ -36,36 +38,100 @@ impl Activation {
     }
 
     #[inline(always)]
-    fn value(self, x: f32) -> f32 {
-        match self {
-            Self::Gelu => x * normal(x).0,
-            Self::GeluTanh => x * logistic(ROOT * (x + 0.044_715 * x * x * x)).0,
-            Self::Relu => x.max(0.0),
-            Self::Silu => x * logistic(x).0,
-            Self::Tanh => tanh(x),
-        }
-    }
-
-    #[inline(always)]
-    fn slope(self, x: f32) -> f32 {
+    fn value_and_slope(self, x: f32) -> (f32, f32) {
         match self {
             Self::Gelu => {
                 let (below, density) = normal(x);
-                below + x * density
+                (x * below, below + x * density)
             }
             Self::GeluTanh => {
                 let (s, slope) = logistic(ROOT * (x + 0.044_715 * x * x * x));
-                s + x * slope * ROOT * (1.0 + 0.134_145 * x * x)
+                (x * s, s + x * slope * ROOT * (1.0 + 0.134_145 * x * x))
             }
-            Self::Relu => f32::from(x > 0.0),
+            Self::Relu => (x.max(0.0), f32::from(x > 0.0)),
             Self::Silu => {
                 let (s, slope) = logistic(x);
-                s + x * slope
+                (x * s, s + x * slope)
             }
             Self::Tanh => {
                 let t = tanh(x);
-                1.0 - t * t
+                (t, 1.0 - t * t)
             }
+        }
+    }
+
+    /// Calls `body` with the function known to the compiler, so that loops in it become vector code.
+    #[inline(always)]
+    fn dispatch(self, body: impl Loop) {
+        match self {
+            Self::Gelu => body.run(
+                #[inline(always)]
+                |x| Self::Gelu.value_and_slope(x),
+            ),
+            Self::GeluTanh => body.run(
+                #[inline(always)]
+                |x| Self::GeluTanh.value_and_slope(x),
+            ),
+            Self::Relu => body.run(
+                #[inline(always)]
+                |x| Self::Relu.value_and_slope(x),
+            ),
+            Self::Silu => body.run(
+                #[inline(always)]
+                |x| Self::Silu.value_and_slope(x),
+            ),
+            Self::Tanh => body.run(
+                #[inline(always)]
+                |x| Self::Tanh.value_and_slope(x),
+            ),
+        }
+    }
+
+    /// `out = f(x)`.
+    #[inline(always)]
+    pub(super) fn forward<A: Number, B: Number>(self, x: &[A], out: &mut [B]) {
+        self.dispatch(Forward { x, out });
+    }
+
+    /// `dy = dy · f'(x)` in place, and `y = f(x)` once more.
+    #[inline(always)]
+    pub(super) fn backward<A: Number, B: Number>(self, x: &[A], dy: &mut [f32], y: &mut [B]) {
+        self.dispatch(Backward { x, dy, y });
+    }
+}
+
+/// A loop over numbers that applies a function giving value and slope.
+trait Loop {
+    fn run(self, f: impl Fn(f32) -> (f32, f32));
+}
+
+struct Forward<'a, A, B> {
+    x: &'a [A],
+    out: &'a mut [B],
+}
+
+impl<A: Number, B: Number> Loop for Forward<'_, A, B> {
+    #[inline(always)]
+    fn run(self, f: impl Fn(f32) -> (f32, f32)) {
+        for (out, x) in self.out.iter_mut().zip(self.x) {
+            *out = B::from_f32(f(x.to_f32()).0);
+        }
+    }
+}
+
+struct Backward<'a, A, B> {
+    x: &'a [A],
+    dy: &'a mut [f32],
+    y: &'a mut [B],
+}
+
+impl<A: Number, B: Number> Loop for Backward<'_, A, B> {
+    #[inline(always)]
+    fn run(self, f: impl Fn(f32) -> (f32, f32)) {
+        for ((x, dy), y) in self.x.iter().zip(self.dy).zip(self.y) {
+            let (value, slope) = f(x.to_f32());
+            *dy *= slope;
+            *y = B::from_f32(value);
         }
     }
 }
@@ -77,35 +143,6 @@ pub fn activation(x: &Tensor, function: Activation) -> Result<Tensor> {
 
 struct Elementwise(Activation);
 
-impl Elementwise {
-    /// `out[i] = f(x[i], i)`; the match stands outside of the loop so that each arm is vector code.
-    fn map(&self, x: &[f32], f: impl Fn(Activation, f32, usize) -> f32 + Sync) -> Vec<f32> {
-        let mut out = vec![0.0; x.len()];
-        for_rows(
-            &mut out,
-            1,
-            #[inline(always)]
-            |first, out| {
-                macro_rules! run {
-                    ($function:expr) => {
-                        for (i, (out, x)) in out.iter_mut().zip(&x[first..]).enumerate() {
-                            *out = f($function, *x, first + i);
-                        }
-                    };
-                }
-                match self.0 {
-                    Activation::Gelu => run!(Activation::Gelu),
-                    Activation::GeluTanh => run!(Activation::GeluTanh),
-                    Activation::Relu => run!(Activation::Relu),
-                    Activation::Silu => run!(Activation::Silu),
-                    Activation::Tanh => run!(Activation::Tanh),
-                }
-            },
-        );
-        out
-    }
-}
-
 impl CustomOp1 for Elementwise {
     fn name(&self) -> &'static str {
         "activation"
@@ -113,22 +150,29 @@ impl CustomOp1 for Elementwise {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = slice(storage, layout)?;
-        let out = self.map(
-            x,
+        let mut out = vec![0.0; x.len()];
+        for_rows(
+            &mut out,
+            1,
             #[inline(always)]
-            |function, x, _| function.value(x),
+            |first, out| self.0.forward(&x[first..first + out.len()], out),
         );
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let gradient = gradient.contiguous()?;
-        let (dy, xs) = (view(&gradient)?, view(x)?);
-        let dy: &[f32] = &dy;
-        let dx = self.map(
-            &xs,
+        let xs = view(x)?;
+        let xs: &[f32] = &xs;
+        let mut dx = view(&gradient)?.to_vec();
+        for_rows(
+            &mut dx,
+            1,
             #[inline(always)]
-            |function, x, i| dy[i] * function.slope(x),
+            |first, dx| {
+                let mut values = Buffer::<f32>::stale(dx.len());
+                self.0.backward(&xs[first..first + dx.len()], dx, &mut values);
+            },
         );
         tensor(dx, x.shape()).map(Some)
     }

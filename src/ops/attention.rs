@@ -1,14 +1,16 @@
-//! Self-attention within each sequence of a packed batch. No score matrix outlives its sequence and head: the
-//! backward pass computes it again.
+//! Self-attention within each sequence of a packed batch. No score matrix is kept: scores are computed for a few queries
+//! at a time, and again in the backward pass.
 
-use super::kernel::{Matrix, matmul, simd, slice, tensor, view};
-use super::math::exp;
+use super::attention_head::{Head, HeadGradients, Scores};
+use super::buffers::Buffer;
+use super::kernel::{slice, tensor, view};
+use super::matmul::Matrix;
+use super::number::Number;
 use super::random::Dropout;
 use super::relative;
 use crate::gradient::{Parameter, Recorder};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
-use std::sync::Mutex;
 
 /// What attention needs beside queries, keys and values.
 #[derive(Clone)]
@@ -40,27 +42,137 @@ pub struct RelativePositions {
 /// If shapes differ, `starts` does not cover the tokens, or a sequence is longer than the relative positions reach.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Result<Tensor> {
     let (tokens, width) = q.dims2()?;
-    if k.dims() != q.dims() || v.dims() != q.dims() || !width.is_multiple_of(options.heads) {
-        candle_core::bail!("attention: {:?}, {:?}, {:?}, {} heads", q.shape(), k.shape(), v.shape(), options.heads);
+    if k.dims() != q.dims() || v.dims() != q.dims() {
+        candle_core::bail!("attention: {:?}, {:?}, {:?}", q.shape(), k.shape(), v.shape());
     }
-    let starts = &options.starts;
-    if starts.first() != Some(&0) || starts.last() != Some(&(tokens as u32)) || starts.windows(2).any(|w| w[0] > w[1]) {
-        candle_core::bail!("attention: sequence starts {starts:?} do not cover {tokens} tokens");
-    }
-    if let Some(relative) = &options.relative {
-        let longest = starts.windows(2).map(|w| (w[1] - w[0]) as usize).max().unwrap_or(0);
-        if 2 * longest > relative.table.value.dim(0)? + 1 {
-            candle_core::bail!("attention: a sequence of {longest} tokens is longer than its relative positions reach");
-        }
-    }
-    let dropout = options.dropout.filter(|d| d.p() > 0.0);
-    let op = Op { width, options: Attention { dropout, ..options } };
-    q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)
+    options.check(tokens, width)?;
+    q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, Op { width, options })
 }
 
-struct Op {
-    width: usize,
-    options: Attention,
+impl Attention {
+    /// Whether this describes `tokens` tokens of `width` numbers.
+    pub(super) fn check(&self, tokens: usize, width: usize) -> Result<()> {
+        let starts = &self.starts;
+        if !width.is_multiple_of(self.heads) {
+            candle_core::bail!("attention: width {width} is no multiple of {} heads", self.heads);
+        }
+        if starts.first() != Some(&0)
+            || starts.last() != Some(&(tokens as u32))
+            || starts.windows(2).any(|w| w[0] > w[1])
+        {
+            candle_core::bail!("attention: sequence starts {starts:?} do not cover {tokens} tokens");
+        }
+        if let Some(relative) = &self.relative {
+            let longest = starts.windows(2).map(|w| (w[1] - w[0]) as usize).max().unwrap_or(0);
+            if 2 * longest > relative.table.value.dim(0)? + 1 {
+                candle_core::bail!(
+                    "attention: a sequence of {longest} tokens is longer than its relative positions reach"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The sequences that have tokens.
+    fn sequences(&self) -> Vec<Sequence> {
+        let mut probability = 0;
+        let sequence = |w: &[u32]| {
+            let len = (w[1] - w[0]) as usize;
+            let this = Sequence { first: w[0] as usize, len, probability };
+            probability += (self.heads * len * len) as u64;
+            this
+        };
+        self.starts.windows(2).map(sequence).filter(|sequence| sequence.len > 0).collect()
+    }
+
+    fn table(&self) -> Result<Option<impl std::ops::Deref<Target = [f32]> + '_>> {
+        self.relative.as_ref().map(|relative| view(&relative.table.value)).transpose()
+    }
+
+    fn scores<'a>(&self, sequence: &Sequence, head: usize, d: usize, table: Option<&'a [f32]>) -> Scores<'a> {
+        let first = sequence.probability + (head * sequence.len * sequence.len) as u64;
+        Scores {
+            len: sequence.len,
+            d,
+            scale: 1.0 / (d as f32).sqrt(),
+            dropout: self.dropout.filter(|dropout| dropout.p() > 0.0).map(|dropout| (dropout, first)),
+            relative: table.zip(self.relative.as_ref().map(|relative| relative.keys)),
+        }
+    }
+
+    /// Attends from queries `q` to keys `k` and values `v`, all `[tokens, width]`, into `out` `[tokens, width]`.
+    pub(super) fn forward<S: Number>(&self, qkv: [Matrix<S>; 3], width: usize, out: &mut [S]) -> Result<()> {
+        let table = self.table()?;
+        let table = table.as_deref();
+        let (sequences, d) = (self.sequences(), width / self.heads);
+        let cuts = cut(out, &sequences, width);
+        sequences.par_iter().zip(cuts).for_each(|(sequence, out)| {
+            let heads = |head: usize| {
+                let mut context = Buffer::stale(sequence.len * d);
+                let of = Head::new(qkv, sequence.first, head * d);
+                self.scores(sequence, head, d, table).forward(of, &mut context);
+                context
+            };
+            let contexts = each_head(self.heads, sequence.len, heads);
+            for (head, context) in contexts.iter().enumerate() {
+                scatter(context, d, &mut out[head * d..], width);
+            }
+        });
+        Ok(())
+    }
+
+    /// Gradients of queries, keys and values side by side in `dqkv` `[tokens, 3 · width]`, from the gradient `dy`
+    /// `[tokens, width]` of the result.
+    pub(super) fn backward<S: Number>(
+        &self,
+        qkv: [Matrix<S>; 3],
+        width: usize,
+        dy: Matrix<S>,
+        dqkv: &mut [S],
+    ) -> Result<()> {
+        let table = self.table()?;
+        let table = table.as_deref();
+        let (sequences, d) = (self.sequences(), width / self.heads);
+        let cuts = cut(dqkv, &sequences, 3 * width);
+        // Gradients of the relative positions by sequence, added in order below.
+        let windows: Vec<Vec<f32>> = sequences
+            .par_iter()
+            .zip(cuts)
+            .map(|(sequence, out)| {
+                let heads = |head: usize| {
+                    let of = Head::new(qkv, sequence.first, head * d);
+                    let dy = Matrix { data: &dy.data[sequence.first * dy.row + head * d..], ..dy };
+                    self.scores(sequence, head, d, table).backward(of, dy)
+                };
+                let mut window = Vec::new();
+                for (head, gradients) in each_head(self.heads, sequence.len, heads).into_iter().enumerate() {
+                    let HeadGradients { q, k, v, window: own } = gradients;
+                    for (part, gradient) in [q, k, v].iter().enumerate() {
+                        scatter(gradient, d, &mut out[part * width + head * d..], 3 * width);
+                    }
+                    window.resize(own.len(), 0.0);
+                    window.iter_mut().zip(own).for_each(|(sum, value): (&mut f32, _)| *sum += value);
+                }
+                window
+            })
+            .collect();
+        self.record_relative(&sequences, d, &windows);
+        Ok(())
+    }
+
+    fn record_relative(&self, sequences: &[Sequence], d: usize, windows: &[Vec<f32>]) {
+        let (Some(recorder), Some(relative)) = (&self.recorder, &self.relative) else { return };
+        let Some(slot) = relative.table.slot else { return };
+        recorder.record(slot, |tokens, gradient| {
+            for (sequence, window) in sequences.iter().zip(windows) {
+                if !tokens.contains(&sequence.first) {
+                    continue;
+                }
+                let first = relative::first_row(gradient.len() / d, sequence.len);
+                gradient[first * d..].iter_mut().zip(window).for_each(|(sum, value)| *sum += value);
+            }
+        });
+    }
 }
 
 /// One sequence of a batch: its tokens, and the number of its first attention probability.
@@ -70,139 +182,39 @@ struct Sequence {
     probability: u64,
 }
 
-/// Queries, keys and values of one sequence and head.
-#[derive(Clone, Copy)]
-struct Head<'a> {
-    q: Matrix<'a>,
-    k: Matrix<'a>,
-    v: Matrix<'a>,
+/// Cuts `[tokens, width]` at the sequences.
+fn cut<'a, S>(mut rest: &'a mut [S], sequences: &[Sequence], width: usize) -> Vec<&'a mut [S]> {
+    let mut next = |sequence: &Sequence| {
+        let (now, later) = std::mem::take(&mut rest).split_at_mut(sequence.len * width);
+        rest = later;
+        now
+    };
+    sequences.iter().map(&mut next).collect()
 }
 
-impl Op {
-    fn head_width(&self) -> usize {
-        self.width / self.options.heads
-    }
+/// Tokens from which the heads of one sequence are worth several threads.
+const LONG: usize = 256;
 
-    fn scale(&self) -> f32 {
-        1.0 / (self.head_width() as f32).sqrt()
-    }
-
-    /// The sequences that have tokens.
-    fn sequences(&self) -> Vec<Sequence> {
-        let mut probability = 0;
-        let sequence = |w: &[u32]| {
-            let len = (w[1] - w[0]) as usize;
-            let this = Sequence { first: w[0] as usize, len, probability };
-            probability += (self.options.heads * len * len) as u64;
-            this
-        };
-        self.options.starts.windows(2).map(sequence).filter(|sequence| sequence.len > 0).collect()
-    }
-
-    /// Cuts `[tokens, width]` at the sequences.
-    fn cut<'a>(&self, mut rest: &'a mut [f32], sequences: &[Sequence]) -> Vec<&'a mut [f32]> {
-        let mut next = |sequence: &Sequence| {
-            let (now, later) = std::mem::take(&mut rest).split_at_mut(sequence.len * self.width);
-            rest = later;
-            now
-        };
-        sequences.iter().map(&mut next).collect()
-    }
-
-    fn head<'a>(&self, q: &'a [f32], k: &'a [f32], v: &'a [f32], sequence: &Sequence, head: usize) -> Head<'a> {
-        let start = sequence.first * self.width + head * self.head_width();
-        let matrix = |data: &'a [f32]| Matrix::new(&data[start..], self.width);
-        Head { q: matrix(q), k: matrix(k), v: matrix(v) }
-    }
-
-    /// Attention probabilities before dropout, `[len, len]`.
-    fn probabilities(&self, head: Head, table: Option<&[f32]>, len: usize, out: &mut [f32]) {
-        let d = self.head_width();
-        matmul((len, len, d), out, len, 0.0, self.scale(), head.q, head.k.t(), false);
-        if let (Some(table), Some(relative)) = (table, &self.options.relative) {
-            let window = relative::window(table, len, d);
-            relative::add_scores(out, len, d, self.scale(), head.q, window, false);
-            if relative.keys {
-                relative::add_scores(out, len, d, self.scale(), head.k, window, true);
-            }
-        }
-        simd(
-            #[inline(always)]
-            || {
-                for row in out.chunks_exact_mut(len) {
-                    softmax(row);
-                }
-            },
-        );
-    }
-
-    /// Multiplies the probabilities of one sequence and head by their dropout mask.
-    fn mask(&self, sequence: &Sequence, head: usize, values: &mut [f32]) {
-        if let Some(dropout) = self.options.dropout {
-            let first = sequence.probability + (head * sequence.len * sequence.len) as u64;
-            simd(
-                #[inline(always)]
-                || {
-                    dropout.apply(
-                        first,
-                        values,
-                        #[inline(always)]
-                        |value, factor| *value *= factor,
-                    );
-                },
-            );
-        }
-    }
-
-    fn table(&self) -> Result<Option<impl std::ops::Deref<Target = [f32]> + '_>> {
-        self.options.relative.as_ref().map(|relative| view(&relative.table.value)).transpose()
+fn each_head<R: Send>(heads: usize, len: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+    match len {
+        ..LONG => (0..heads).map(f).collect(),
+        _ => (0..heads).into_par_iter().map(f).collect(),
     }
 }
 
-/// Softmax of one row; rows with NaN stay NaN.
-#[inline(always)]
-fn softmax(row: &mut [f32]) {
-    let mut lanes = [f32::NEG_INFINITY; 16];
-    let (blocks, rest) = row.as_chunks::<16>();
-    for block in blocks {
-        for (max, x) in lanes.iter_mut().zip(block) {
-            *max = max.max(*x);
+/// Writes rows of `d` numbers `width` apart.
+fn scatter<S: Number>(rows: &[f32], d: usize, out: &mut [S], width: usize) {
+    for (row, out) in rows.chunks_exact(d).zip(out.chunks_mut(width)) {
+        for (out, value) in out.iter_mut().zip(row) {
+            *out = S::from_f32(*value);
         }
-    }
-    let max = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &x| max.max(x));
-    let mut sums = [0.0f32; 16];
-    for x in row.iter_mut() {
-        *x = exp(*x - max);
-    }
-    let (blocks, rest) = row.as_chunks::<16>();
-    for block in blocks {
-        for (sum, x) in sums.iter_mut().zip(block) {
-            *sum += x;
-        }
-    }
-    let scale = 1.0 / (sums.iter().sum::<f32>() + rest.iter().sum::<f32>());
-    for x in row.iter_mut() {
-        *x *= scale;
     }
 }
 
-/// `dS = P ∘ (dP - rowsum(dP ∘ P))`, into `dp`.
-#[inline(always)]
-fn softmax_backward(p: &[f32], dp: &mut [f32], len: usize) {
-    for (p, dp) in p.chunks_exact(len).zip(dp.chunks_exact_mut(len)) {
-        let mut lanes = [0.0f32; 16];
-        let ((p_blocks, p_rest), (dp_blocks, dp_rest)) = (p.as_chunks::<16>(), dp.as_chunks::<16>());
-        for (p, dp) in p_blocks.iter().zip(dp_blocks) {
-            for ((lane, p), dp) in lanes.iter_mut().zip(p).zip(dp) {
-                *lane += p * dp;
-            }
-        }
-        let rest: f32 = p_rest.iter().zip(dp_rest).map(|(p, dp)| p * dp).sum();
-        let dot = lanes.iter().sum::<f32>() + rest;
-        for (dp, p) in dp.iter_mut().zip(p) {
-            *dp = p * (*dp - dot);
-        }
-    }
+
+struct Op {
+    width: usize,
+    options: Attention,
 }
 
 impl CustomOp3 for Op {
@@ -219,23 +231,9 @@ impl CustomOp3 for Op {
         s3: &CpuStorage,
         l3: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (q, k, v) = (slice(s1, l1)?, slice(s2, l2)?, slice(s3, l3)?);
-        let table = self.table()?;
-        let table = table.as_deref();
-        let (sequences, d) = (self.sequences(), self.head_width());
-        let mut out = vec![0.0; q.len()];
-        let cuts = self.cut(&mut out, &sequences);
-        sequences.par_iter().zip(cuts).for_each(|(sequence, out)| {
-            let len = sequence.len;
-            let mut p = vec![0.0; len * len];
-            for index in 0..self.options.heads {
-                let head = self.head(q, k, v, sequence, index);
-                self.probabilities(head, table, len, &mut p);
-                self.mask(sequence, index, &mut p);
-                let out = &mut out[index * d..];
-                matmul((len, d, len), out, self.width, 0.0, 1.0, Matrix::new(&p, len), head.v, false);
-            }
-        });
+        let qkv = [slice(s1, l1)?, slice(s2, l2)?, slice(s3, l3)?].map(|x| Matrix::new(x, self.width));
+        let mut out = vec![0.0f32; l1.shape().elem_count()];
+        self.options.forward(qkv, self.width, &mut out)?;
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 
@@ -249,66 +247,12 @@ impl CustomOp3 for Op {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
         let (qs, ks, vs, dy) = (view(q)?, view(k)?, view(v)?, view(&gradient)?);
-        let (qs, ks, vs, dy): (&[f32], &[f32], &[f32], &[f32]) = (&qs, &ks, &vs, &dy);
-        let table = self.table()?;
-        let table = table.as_deref();
-        let (sequences, d, width) = (self.sequences(), self.head_width(), self.width);
-        let [mut dq, mut dk, mut dv] = [(); 3].map(|()| vec![0.0; qs.len()]);
-        let cuts = self.cut(&mut dq, &sequences).into_iter();
-        let cuts: Vec<_> = cuts.zip(self.cut(&mut dk, &sequences)).zip(self.cut(&mut dv, &sequences)).collect();
-        // Gradients of the relative positions by sequence, added in order below.
-        let windows: Vec<_> = sequences.iter().map(|_| Mutex::new(Vec::new())).collect();
-        sequences.par_iter().zip(cuts).zip(&windows).for_each(|((sequence, ((dq, dk), dv)), window)| {
-            let len = sequence.len;
-            let [mut p, mut dropped, mut dp] = [(); 3].map(|()| vec![0.0; len * len]);
-            for index in 0..self.options.heads {
-                let head = self.head(qs, ks, vs, sequence, index);
-                let dy = Matrix::new(&dy[sequence.first * width + index * d..], width);
-                let (dq, dk, dv) = (&mut dq[index * d..], &mut dk[index * d..], &mut dv[index * d..]);
-                self.probabilities(head, table, len, &mut p);
-                dropped.copy_from_slice(&p);
-                self.mask(sequence, index, &mut dropped);
-                matmul((len, d, len), dv, width, 0.0, 1.0, Matrix::new(&dropped, len).t(), dy, false);
-                matmul((len, len, d), &mut dp, len, 0.0, 1.0, dy, head.v.t(), false);
-                self.mask(sequence, index, &mut dp);
-                simd(
-                    #[inline(always)]
-                    || softmax_backward(&p, &mut dp, len),
-                );
-                let ds = Matrix::new(&dp, len);
-                matmul((len, d, len), dq, width, 0.0, self.scale(), ds, head.k, false);
-                matmul((len, d, len), dk, width, 0.0, self.scale(), ds.t(), head.q, false);
-                if let (Some(table), Some(relative)) = (table, &self.options.relative) {
-                    let mut window = window.lock().expect("one thread a sequence");
-                    window.resize((2 * len - 1) * d, 0.0);
-                    let scores = relative::Scores { ds: &dp, len, d, scale: self.scale(), table };
-                    scores.backward(head.q, dq, width, &mut window, false);
-                    if relative.keys {
-                        scores.backward(head.k, dk, width, &mut window, true);
-                    }
-                }
-            }
-        });
-        self.record_relative(&sequences, windows);
-        let shape = q.shape();
-        Ok((Some(tensor(dq, shape)?), Some(tensor(dk, shape)?), Some(tensor(dv, shape)?)))
-    }
-}
-
-impl Op {
-    fn record_relative(&self, sequences: &[Sequence], windows: Vec<Mutex<Vec<f32>>>) {
-        let (Some(recorder), Some(relative)) = (&self.options.recorder, &self.options.relative) else { return };
-        let Some(slot) = relative.table.slot else { return };
-        let d = self.head_width();
-        recorder.record(slot, |tokens, gradient| {
-            for (sequence, window) in sequences.iter().zip(&windows) {
-                if !tokens.contains(&sequence.first) {
-                    continue;
-                }
-                let first = relative::first_row(gradient.len() / d, sequence.len);
-                let window = window.lock().expect("no thread is left");
-                gradient[first * d..].iter_mut().zip(window.iter()).for_each(|(sum, value)| *sum += value);
-            }
-        });
+        let qkv = [&qs[..], &ks, &vs].map(|x| Matrix::new(x, self.width));
+        let (tokens, width) = q.dims2()?;
+        let mut all = vec![0.0f32; 3 * tokens * width];
+        self.options.backward(qkv, width, Matrix::new(&dy, width), &mut all)?;
+        let all = tensor(all, (tokens, 3 * width))?;
+        let part = |index: usize| all.narrow(1, index * width, width)?.contiguous();
+        Ok((Some(part(0)?), Some(part(1)?), Some(part(2)?)))
     }
 }

@@ -1,13 +1,12 @@
-//! What the CPU kernels share: slices of tensors, matrix products, rows in parallel.
+//! What the CPU kernels share: slices of tensors, rows in parallel.
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor};
-use gemm::Parallelism;
 use rayon::prelude::*;
 use std::ops::Deref;
 
 /// The numbers of a contiguous f32 CPU tensor.
-struct View<G> {
-    guard: G,
+pub struct Numbers<'a> {
+    guard: Box<dyn Deref<Target = Storage> + Sync + 'a>,
     start: usize,
     end: usize,
 }
@@ -16,7 +15,7 @@ struct View<G> {
 ///
 /// # Errors
 /// If it is not contiguous, not f32 or not on the CPU.
-pub fn view(tensor: &Tensor) -> Result<impl Deref<Target = [f32]> + '_> {
+pub fn view(tensor: &Tensor) -> Result<Numbers<'_>> {
     let (guard, layout) = tensor.storage_and_layout();
     let Some((start, end)) = layout.contiguous_offsets() else {
         candle_core::bail!("a kernel got a tensor that is not contiguous")
@@ -24,18 +23,18 @@ pub fn view(tensor: &Tensor) -> Result<impl Deref<Target = [f32]> + '_> {
     // An empty view may start beyond its storage.
     let (start, end) = if start == end { (0, 0) } else { (start, end) };
     match &*guard {
-        Storage::Cpu(CpuStorage::F32(_)) => Ok(View { guard, start, end }),
+        Storage::Cpu(CpuStorage::F32(_)) => Ok(Numbers { guard: Box::new(guard), start, end }),
         _ => candle_core::bail!("a kernel got a tensor that is not f32 on the CPU"),
     }
 }
 
-impl<G: Deref<Target = Storage>> Deref for View<G> {
+impl Deref for Numbers<'_> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        match &*self.guard {
+        match &**self.guard {
             Storage::Cpu(CpuStorage::F32(values)) => &values[self.start..self.end],
-            _ => unreachable!("checked when the view was made"),
+            _ => unreachable!("checked when the numbers were borrowed"),
         }
     }
 }
@@ -78,83 +77,6 @@ pub fn for_rows(out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + S
 #[inline(always)]
 pub fn simd<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
-}
-
-/// A matrix in memory: `at(i, j) = data[i * rows + j * columns]`.
-#[derive(Clone, Copy)]
-pub struct Matrix<'a> {
-    /// Its numbers.
-    pub data: &'a [f32],
-    /// Step from a row to the next.
-    pub row: usize,
-    /// Step from a column to the next.
-    pub column: usize,
-}
-
-impl<'a> Matrix<'a> {
-    /// Row-major with `width` numbers from a row to the next.
-    pub fn new(data: &'a [f32], width: usize) -> Self {
-        Self { data, row: width, column: 1 }
-    }
-
-    /// The same numbers, transposed.
-    pub fn t(self) -> Self {
-        Self { data: self.data, row: self.column, column: self.row }
-    }
-
-    fn holds(&self, rows: usize, columns: usize) -> bool {
-        rows == 0 || columns == 0 || (rows - 1) * self.row + (columns - 1) * self.column < self.data.len()
-    }
-}
-
-/// `out[m, n] = keep · out + scale · a[m, k] · b[k, n]`, `out` row-major with `width` numbers from a row to the next.
-///
-/// # Panics
-/// If a matrix is smaller than the product needs.
-#[expect(clippy::too_many_arguments, reason = "the shape of a matrix product")]
-pub fn matmul(
-    (m, n, k): (usize, usize, usize),
-    out: &mut [f32],
-    width: usize,
-    keep: f32,
-    scale: f32,
-    a: Matrix,
-    b: Matrix,
-    parallel: bool,
-) {
-    if m == 0 || n == 0 {
-        return;
-    }
-    assert!((m - 1) * width + n <= out.len() && n <= width, "output too small for {m} × {n}");
-    assert!(a.holds(m, k) && b.holds(k, n), "operands too small for {m} × {n} × {k}");
-    let parallelism = match parallel {
-        true => Parallelism::Rayon(0),
-        false => Parallelism::None,
-    };
-    // SAFETY: the asserts above keep every index inside the slices; `out` is borrowed exclusively.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            width as isize,
-            keep != 0.0,
-            a.data.as_ptr(),
-            a.column as isize,
-            a.row as isize,
-            b.data.as_ptr(),
-            b.column as isize,
-            b.row as isize,
-            keep,
-            scale,
-            false,
-            false,
-            false,
-            parallelism,
-        );
-    }
 }
 
 /// Adds the column sums of `rows` (each as wide as `out`) to `out`.

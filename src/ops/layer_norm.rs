@@ -1,8 +1,10 @@
 //! Layer normalization over the last dimension (Ba et al. 2016).
 
-use super::kernel::{for_rows, slice, sum_chunks, tensor, view};
+use super::blocks::Blocks;
+use super::kernel::{for_rows, rows_per_chunk, simd, slice, tensor, view};
 use crate::gradient::{Parameter, Recorder};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
 
 struct LayerNorm {
     weight: Parameter,
@@ -50,27 +52,46 @@ fn moments(row: &[f32], epsilon: f32) -> (f32, f32) {
     (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
+/// Normalizes one row in place.
+#[inline(always)]
+pub(super) fn normalize(row: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) {
+    let (mean, scale) = moments(row, epsilon);
+    for ((x, w), b) in row.iter_mut().zip(weight).zip(bias) {
+        *x = (*x - mean) * scale * w + b;
+    }
+}
+
+/// Adds the gradients of weight and bias of one row to `dw` and `db`, and replaces `dy` by the gradient of the row `x`.
+#[inline(always)]
+pub(super) fn backward(x: &[f32], dy: &mut [f32], weight: &[f32], epsilon: f32, dw: &mut [f32], db: &mut [f32]) {
+    let (mean, scale) = moments(x, epsilon);
+    let n = x.len() as f32;
+    let mean_g = sum(dy.iter().zip(weight).map(|(dy, w)| dy * w)) / n;
+    let mean_gx = sum(dy.iter().zip(weight).zip(x).map(|((dy, w), x)| dy * w * ((x - mean) * scale))) / n;
+    for ((((dy, x), w), dw), db) in dy.iter_mut().zip(x).zip(weight).zip(dw).zip(db) {
+        let normal = (x - mean) * scale;
+        *dw += *dy * normal;
+        *db += *dy;
+        *dy = scale * (*dy * w - mean_g - normal * mean_gx);
+    }
+}
+
 impl CustomOp1 for LayerNorm {
     fn name(&self) -> &'static str {
         "layer-norm"
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = slice(storage, layout)?;
+        let mut out = slice(storage, layout)?.to_vec();
         let (weight, bias) = (view(&self.weight.value)?, view(&self.bias.value)?);
         let (weight, bias): (&[f32], &[f32]) = (&weight, &bias);
-        let width = weight.len();
-        let mut out = vec![0.0; x.len()];
         for_rows(
             &mut out,
-            width,
+            weight.len(),
             #[inline(always)]
-            |first, out| {
-                for (row, out) in x[first * width..].chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-                    let (mean, scale) = moments(row, self.epsilon);
-                    for (((out, x), w), b) in out.iter_mut().zip(row).zip(weight).zip(bias) {
-                        *out = (x - mean) * scale * w + b;
-                    }
+            |_, out| {
+                for row in out.chunks_exact_mut(weight.len()) {
+                    normalize(row, weight, bias, self.epsilon);
                 }
             },
         );
@@ -78,57 +99,42 @@ impl CustomOp1 for LayerNorm {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let gradient = gradient.contiguous()?;
-        let (dy, xs, weight) = (view(&gradient)?, view(x)?, view(&self.weight.value)?);
-        let (dy, xs, weight): (&[f32], &[f32], &[f32]) = (&dy, &xs, &weight);
+        let (xs, weight) = (view(x)?, view(&self.weight.value)?);
+        let (xs, weight): (&[f32], &[f32]) = (&xs, &weight);
         let width = weight.len();
-        let at = |row: usize| row * width..(row + 1) * width;
+        let mut dx = view(&gradient.contiguous()?)?.to_vec();
+        let whole = [(0, 0..xs.len() / width)];
+        let spans = self.recorder.as_ref().map_or(&whole[..], Recorder::spans);
+        // Blocks of rows with the gradients of weight and bias side by side, added in order.
+        let blocks = Blocks::new(spans, xs.len() / width, rows_per_chunk(width));
+        let partials: Vec<Vec<f32>> = blocks
+            .cut(&mut dx, width)
+            .into_par_iter()
+            .zip(blocks.par_iter())
+            .map(|(dx, block)| {
+                let mut sums = vec![0.0; 2 * width];
+                let (dw, db) = sums.split_at_mut(width);
+                simd(
+                    #[inline(always)]
+                    || {
+                        let rows = xs[block.rows.start * width..].chunks_exact(width);
+                        for (dx, x) in dx.chunks_exact_mut(width).zip(rows) {
+                            backward(x, dx, weight, self.epsilon, dw, db);
+                        }
+                    },
+                );
+                sums
+            })
+            .collect();
         if let Some(recorder) = &self.recorder {
-            if let Some(slot) = self.weight.slot {
-                recorder.record(slot, |rows, dw| {
-                    sum_chunks(
-                        rows.len(),
-                        dw,
-                        #[inline(always)]
-                        |chunk, dw| {
-                            for row in chunk {
-                                let row = at(rows.start + row);
-                                let (mean, scale) = moments(&xs[row.clone()], self.epsilon);
-                                for ((dw, x), dy) in dw.iter_mut().zip(&xs[row.clone()]).zip(&dy[row]) {
-                                    *dw += dy * (x - mean) * scale;
-                                }
-                            }
-                        },
-                    );
-                });
-            }
-            if let Some(slot) = self.bias.slot {
-                recorder.record(slot, |rows, db| {
-                    super::kernel::add_column_sums(&dy[rows.start * width..rows.end * width], db);
-                });
+            for (block, sums) in blocks.iter().zip(&partials) {
+                recorder.add(self.weight.slot, block.gradient_row, &sums[..width]);
+                recorder.add(self.bias.slot, block.gradient_row, &sums[width..]);
             }
         }
-        if !x.track_op() {
-            return Ok(None);
+        match x.track_op() {
+            true => tensor(dx, x.shape()).map(Some),
+            false => Ok(None),
         }
-        let mut dx = vec![0.0; xs.len()];
-        for_rows(
-            &mut dx,
-            width,
-            #[inline(always)]
-            |first, dx| {
-                for (offset, dx) in dx.chunks_exact_mut(width).enumerate() {
-                    let (x, dy) = (&xs[at(first + offset)], &dy[at(first + offset)]);
-                    let (mean, scale) = moments(x, self.epsilon);
-                    let n = width as f32;
-                    let mean_g = sum(dy.iter().zip(weight).map(|(dy, w)| dy * w)) / n;
-                    let mean_gx = sum((0..width).map(|i| dy[i] * weight[i] * (x[i] - mean) * scale)) / n;
-                    for (((dx, x), dy), w) in dx.iter_mut().zip(x).zip(dy).zip(weight) {
-                        *dx = scale * (dy * w - mean_g - (x - mean) * scale * mean_gx);
-                    }
-                }
-            },
-        );
-        tensor(dx, x.shape()).map(Some)
     }
 }

@@ -1,8 +1,11 @@
 //! `y = x Wᵀ + b`.
 
-use super::kernel::{Matrix, add_column_sums, matmul, slice, tensor, view};
+use super::kernel::{add_column_sums, slice, tensor, view};
+use super::matmul::{Matrix, parallel_product};
+use super::number::{Number, Precision};
 use crate::gradient::{Parameter, Recorder};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use std::ops::Range;
 
 struct Linear {
     weight: Parameter,
@@ -26,6 +29,23 @@ pub fn linear(x: &Tensor, weight: &Parameter, bias: Option<&Parameter>, recorder
     x.contiguous()?.apply_op1(op)
 }
 
+/// Rows of which weight gradients are summed at a time: bounds the copy of the input that products need.
+const DEPTH: usize = 1 << 13;
+
+/// `dw[outputs, inputs] += dyᵀ · x` over some rows of `dy` `[_, outputs]` and `x` `[_, inputs]`, on all threads.
+pub(super) fn add_weight_gradient<S: Number>(
+    rows: Range<usize>,
+    (dy, outputs): (Matrix<S>, usize),
+    (x, inputs): (Matrix<S>, usize),
+    dw: &mut [f32],
+) {
+    for first in rows.clone().step_by(DEPTH) {
+        let depth = (rows.end - first).min(DEPTH);
+        let (dy, x) = (dy.from_row(first), x.from_row(first));
+        parallel_product((outputs, inputs, depth), dy.t(), x, S::PRECISION, dw, true);
+    }
+}
+
 impl CustomOp1 for Linear {
     fn name(&self) -> &'static str {
         "linear"
@@ -36,24 +56,22 @@ impl CustomOp1 for Linear {
         let rows = x.len() / self.inputs;
         let weight = view(&self.weight.value)?;
         let (mut out, keep) = match &self.bias {
-            Some(bias) => (view(&bias.value)?.repeat(rows), 1.0),
-            None => (vec![0.0; rows * self.outputs], 0.0),
+            Some(bias) => (view(&bias.value)?.repeat(rows), true),
+            None => (vec![0.0; rows * self.outputs], false),
         };
         let (x, w) = (Matrix::new(x, self.inputs), Matrix::new(&weight, self.inputs));
-        matmul((rows, self.outputs, self.inputs), &mut out, self.outputs, keep, 1.0, x, w.t(), true);
+        parallel_product((rows, self.outputs, self.inputs), x, w.t(), Precision::F32, &mut out, keep);
         Ok((CpuStorage::F32(out), (rows, self.outputs).into()))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let gradient = gradient.contiguous()?;
         let (dy, xs) = (view(&gradient)?, view(x)?);
+        let (dy_matrix, x_matrix) = (Matrix::new(&dy[..], self.outputs), Matrix::new(&xs[..], self.inputs));
         if let Some(recorder) = &self.recorder {
             if let Some(slot) = self.weight.slot {
                 recorder.record(slot, |rows, dw| {
-                    let dy = Matrix::new(&dy[rows.start * self.outputs..], self.outputs);
-                    let xs = Matrix::new(&xs[rows.start * self.inputs..], self.inputs);
-                    let shape = (self.outputs, self.inputs, rows.len());
-                    matmul(shape, dw, self.inputs, 1.0, 1.0, dy.t(), xs, true);
+                    add_weight_gradient(rows, (dy_matrix, self.outputs), (x_matrix, self.inputs), dw);
                 });
             }
             if let Some(slot) = self.bias.as_ref().and_then(|bias| bias.slot) {
@@ -68,8 +86,8 @@ impl CustomOp1 for Linear {
         let rows = xs.len() / self.inputs;
         let weight = view(&self.weight.value)?;
         let mut dx = vec![0.0; xs.len()];
-        let (dy, w) = (Matrix::new(&dy, self.outputs), Matrix::new(&weight, self.inputs));
-        matmul((rows, self.inputs, self.outputs), &mut dx, self.inputs, 0.0, 1.0, dy, w, true);
+        let w = Matrix::new(&weight[..], self.inputs);
+        parallel_product((rows, self.inputs, self.outputs), dy_matrix, w, Precision::F32, &mut dx, false);
         tensor(dx, (rows, self.inputs)).map(Some)
     }
 }

@@ -58,21 +58,58 @@ impl Dropout {
     #[inline(always)]
     pub fn apply(&self, first: u64, values: &mut [f32], f: impl Fn(&mut f32, f32)) {
         let keep = 1.0 / (1.0 - self.p);
-        let threshold = (f64::from(self.p) * 4_294_967_296.0) as u32;
-        let factor = |bits: u32| if bits < threshold { 0.0 } else { keep };
+        let threshold = (f64::from(self.p) * 65_536.0).round() as u32;
         let mut element = first;
         let mut rest = values;
         while !rest.is_empty() {
-            let block = element / 4;
-            let bits = philox([block as u32, (block >> 32) as u32, self.stream, 0], self.key);
-            let skip = (element % 4) as usize;
-            let (now, later) = rest.split_at_mut(rest.len().min(4 - skip));
-            now.iter_mut().zip(&bits[skip..]).for_each(|(value, &bits)| f(value, factor(bits)));
+            let draws = self.draws(element / DRAWS as u64);
+            let skip = (element % DRAWS as u64) as usize;
+            let (now, later) = rest.split_at_mut(rest.len().min(DRAWS - skip));
+            for (value, &draw) in now.iter_mut().zip(&draws[skip..]) {
+                f(value, if u32::from(draw) < threshold { 0.0 } else { keep });
+            }
             element += now.len() as u64;
             rest = later;
         }
     }
+
+    /// The draws of elements `group * DRAWS` and after: 16 bits each, of `LANES` counters side by side.
+    #[inline(always)]
+    fn draws(&self, group: u64) -> [u16; DRAWS] {
+        let first = group * LANES as u64;
+        let mut c0 = [0u32; LANES];
+        for (lane, c0) in c0.iter_mut().enumerate() {
+            // The group of lanes does not cross a multiple of 2³².
+            *c0 = first as u32 | lane as u32;
+        }
+        let (mut c1, mut c2, mut c3) = ([(first >> 32) as u32; LANES], [self.stream; LANES], [0u32; LANES]);
+        let [mut k0, mut k1] = self.key;
+        for _ in 0..10 {
+            for lane in 0..LANES {
+                let p0 = u64::from(c0[lane]) * 0xD251_1F53;
+                let p1 = u64::from(c2[lane]) * 0xCD9E_8D57;
+                c0[lane] = (p1 >> 32) as u32 ^ c1[lane] ^ k0;
+                c2[lane] = (p0 >> 32) as u32 ^ c3[lane] ^ k1;
+                c1[lane] = p1 as u32;
+                c3[lane] = p0 as u32;
+            }
+            k0 = k0.wrapping_add(0x9E37_79B9);
+            k1 = k1.wrapping_add(0xBB67_AE85);
+        }
+        let mut draws = [0u16; DRAWS];
+        for (word, bits) in [c0, c1, c2, c3].iter().enumerate() {
+            for lane in 0..LANES {
+                draws[word * LANES + lane] = bits[lane] as u16;
+                draws[(word + 4) * LANES + lane] = (bits[lane] >> 16) as u16;
+            }
+        }
+        draws
+    }
 }
+
+/// Counters drawn side by side, and the draws that they give.
+const LANES: usize = 16;
+const DRAWS: usize = 8 * LANES;
 
 #[cfg(test)]
 mod tests {
@@ -87,6 +124,21 @@ mod tests {
             philox([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
+    }
+
+    #[test]
+    fn draws_are_the_halves_of_philox() {
+        let dropout = Noise::new(11, 5).dropout(0.1);
+        let group = (1u64 << 32) / LANES as u64 + 3;
+        let draws = dropout.draws(group);
+        for lane in 0..LANES {
+            let block = group * LANES as u64 + lane as u64;
+            let bits = philox([block as u32, (block >> 32) as u32, dropout.stream, 0], dropout.key);
+            for (word, bits) in bits.into_iter().enumerate() {
+                assert_eq!(draws[word * LANES + lane], bits as u16);
+                assert_eq!(draws[(word + 4) * LANES + lane], (bits >> 16) as u16);
+            }
+        }
     }
 
     #[test]

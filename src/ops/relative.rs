@@ -1,6 +1,7 @@
 //! Attention scores by distance: row `i - j + positions - 1` of a table, times the query at `i` or the key at `j`.
 
-use super::kernel::{Matrix, matmul};
+use super::matmul::{Matrix, product};
+use super::number::Number;
 
 /// First row of a table of `rows` distances that a sequence of `len` tokens uses.
 pub fn first_row(rows: usize, len: usize) -> usize {
@@ -16,35 +17,41 @@ pub fn window(table: &[f32], len: usize, d: usize) -> &[f32] {
 }
 
 /// Adds `scale · x · window[i - j]` to each score `(i, j)`; `x` is the query at `i`, or with `keys` the key at `j`.
-pub fn add_scores(scores: &mut [f32], len: usize, d: usize, scale: f32, x: Matrix, window: &[f32], keys: bool) {
+pub fn add_scores<S: Number>(
+    scores: &mut [f32],
+    len: usize,
+    d: usize,
+    scale: f32,
+    x: Matrix<S>,
+    window: &[f32],
+    keys: bool,
+) {
     let distances = (2 * len).saturating_sub(1);
     let mut products = vec![0.0; len * distances];
-    matmul((len, distances, d), &mut products, distances, 0.0, scale, x, Matrix::new(window, d).t(), false);
+    product((len, distances, d), x, Matrix::new(window, d).t(), &mut products, distances, false);
     for i in 0..len {
         for j in 0..len {
             let row = if keys { j } else { i };
-            scores[i * len + j] += products[row * distances + i + len - 1 - j];
+            scores[i * len + j] += scale * products[row * distances + i + len - 1 - j];
         }
     }
 }
 
 /// Gradients of the scores of one sequence and head.
 pub struct Scores<'a> {
-    /// `[len, len]`, before scaling.
+    /// `[len, len]`, times the factor of the scores.
     pub ds: &'a [f32],
     /// Tokens of the sequence.
     pub len: usize,
     /// Width of a head.
     pub d: usize,
-    /// Factor of the scores.
-    pub scale: f32,
     /// The whole table.
     pub table: &'a [f32],
 }
 
 impl Scores<'_> {
-    /// Adds the gradient of `x` (queries or keys) to `dx`, whose rows are `width` apart, and of the window to `dw`.
-    pub fn backward(&self, x: Matrix, dx: &mut [f32], width: usize, dw: &mut [f32], keys: bool) {
+    /// Adds the gradient of `x` (queries or keys) to `dx` `[len, d]`, and of the window to `dw`.
+    pub fn backward<S: Number>(&self, x: Matrix<S>, dx: &mut [f32], dw: &mut [f32], keys: bool) {
         let (len, d) = (self.len, self.d);
         let distances = 2 * len - 1;
         let mut products = vec![0.0; len * distances];
@@ -54,9 +61,9 @@ impl Scores<'_> {
                 products[row * distances + i + len - 1 - j] += self.ds[i * len + j];
             }
         }
-        let products = Matrix::new(&products, distances);
+        let products = Matrix::new(&products[..], distances);
         let window = Matrix::new(window(self.table, len, d), d);
-        matmul((len, d, distances), dx, width, 1.0, self.scale, products, window, false);
-        matmul((distances, d, len), dw, d, 1.0, self.scale, products.t(), x, false);
+        product((len, d, distances), products, window, dx, d, true);
+        product((distances, d, len), products.t(), x, dw, d, true);
     }
 }

@@ -5,8 +5,9 @@ use super::bert_config::PositionEmbedding;
 use crate::data::Packed;
 use crate::gradient::{Parameter, Recorder};
 use crate::model::Pass;
-use crate::ops::{self, Activation, Attention, EmbeddingTables, RelativePositions};
+use crate::ops::{self, Activation, Attention, Dense, EmbeddingTables, EncoderLayer, LayerOptions, Norm, RelativePositions};
 use candle_core::{Result, Tensor};
+use std::sync::Arc;
 
 /// BERT's encoder.
 #[derive(Debug)]
@@ -20,46 +21,13 @@ pub struct Bert {
 }
 
 #[derive(Debug)]
-struct Dense {
-    weight: Parameter,
-    bias: Parameter,
-}
-
-#[derive(Debug)]
-struct Norm {
-    weight: Parameter,
-    bias: Parameter,
-    epsilon: f64,
-}
-
-#[derive(Debug)]
 struct Layer {
-    query: Dense,
-    key: Dense,
-    value: Dense,
-    attention_output: Dense,
-    attention_norm: Norm,
-    intermediate: Dense,
-    output: Dense,
-    output_norm: Norm,
+    parameters: Arc<EncoderLayer>,
     /// Learned scores by distance, and whether keys take part.
     distances: Option<(Parameter, bool)>,
     heads: usize,
-    activation: Activation,
     dropout: f32,
     attention_dropout: f32,
-}
-
-impl Dense {
-    fn forward(&self, x: &Tensor, recorder: Option<&Recorder>) -> Result<Tensor> {
-        ops::linear(x, &self.weight, Some(&self.bias), recorder)
-    }
-}
-
-impl Norm {
-    fn forward(&self, x: &Tensor, recorder: Option<&Recorder>) -> Result<Tensor> {
-        ops::layer_norm(x, &self.weight, &self.bias, self.epsilon, recorder)
-    }
 }
 
 impl Bert {
@@ -87,10 +55,12 @@ impl Bert {
         let trained = tables.iter().any(|(table, _)| table.slot.is_some()) || self.norm.weight.slot.is_some();
         let root = pass.root().filter(|_| trained);
         let embedded = ops::embedding(EmbeddingTables { tables }, root, recorder)?;
-        let mut states = ops::dropout(&self.norm.forward(&embedded, recorder)?, pass.dropout(self.dropout))?;
+        let Norm { weight, bias, epsilon } = &self.norm;
+        let normed = ops::layer_norm(&embedded, weight, bias, *epsilon, recorder)?;
+        let mut states = ops::dropout(&normed, pass.dropout(self.dropout))?;
         for layer in &self.layers {
             // Below the first trained layer nothing is recorded: no memory, no backward work.
-            if let (false, Some(root), Some(_)) = (states.track_op(), pass.root(), layer.output.weight.slot) {
+            if let (false, Some(root), Some(_)) = (states.track_op(), pass.root(), layer.parameters.output.weight.slot) {
                 states = ops::anchor(&states, root)?;
             }
             states = layer.forward(&states, packed, pass, recorder)?;
@@ -101,7 +71,7 @@ impl Bert {
     pub(super) fn pooler(&self, first: &Tensor, task: usize, pass: &Pass) -> Option<Result<Tensor>> {
         let pooler = self.pooler.as_ref()?;
         let rows = first.dim(0).unwrap_or(0);
-        let states = pooler.forward(first, pass.task(task, rows).as_ref());
+        let states = ops::linear(first, &pooler.weight, Some(&pooler.bias), pass.task(task, rows).as_ref());
         Some(states.and_then(|states| ops::activation(&states, Activation::Tanh)))
     }
 }
@@ -120,18 +90,19 @@ impl Layer {
         let name = |part: &str| format!("encoder.layer.{index}.{part}");
         let distances = config.relative().then(|| get(&name("attention.self.distance_embedding.weight")));
         let keys = config.position_embedding_type == PositionEmbedding::RelativeKeyQuery;
-        Self {
-            query: dense(get, &name("attention.self.query")),
-            key: dense(get, &name("attention.self.key")),
-            value: dense(get, &name("attention.self.value")),
+        let parameters = EncoderLayer {
+            qkv: ["query", "key", "value"].map(|part| dense(get, &name(&format!("attention.self.{part}")))),
             attention_output: dense(get, &name("attention.output.dense")),
             attention_norm: norm(get, &name("attention.output.LayerNorm"), config),
             intermediate: dense(get, &name("intermediate.dense")),
+            activation: Activation::from_hub_name(&config.hidden_act).expect("checked when the configuration was read"),
             output: dense(get, &name("output.dense")),
             output_norm: norm(get, &name("output.LayerNorm"), config),
+        };
+        Self {
+            parameters: Arc::new(parameters),
             distances: distances.map(|table| (table, keys)),
             heads: config.num_attention_heads,
-            activation: Activation::from_hub_name(&config.hidden_act).expect("checked when the configuration was read"),
             dropout: config.hidden_dropout_prob,
             attention_dropout: config.attention_probs_dropout_prob,
         }
@@ -145,13 +116,8 @@ impl Layer {
             relative: self.distances.clone().map(|(table, keys)| RelativePositions { table, keys }),
             recorder: recorder.cloned(),
         };
-        let [q, k, v] = [&self.query, &self.key, &self.value].map(|dense| dense.forward(x, recorder));
-        let context = ops::attention(&q?, &k?, &v?, attention)?;
-        let context = self.attention_output.forward(&context, recorder)?;
-        let x = ops::residual(&context, x, pass.dropout(self.dropout))?;
-        let x = self.attention_norm.forward(&x, recorder)?;
-        let inner = ops::activation(&self.intermediate.forward(&x, recorder)?, self.activation)?;
-        let out = ops::residual(&self.output.forward(&inner, recorder)?, &x, pass.dropout(self.dropout))?;
-        self.output_norm.forward(&out, recorder)
+        let dropout = [pass.dropout(self.dropout), pass.dropout(self.dropout)];
+        let options = LayerOptions { attention, dropout, precision: pass.precision(), recompute: pass.recompute() };
+        ops::encoder_layer(x, &self.parameters, options)
     }
 }

@@ -1,0 +1,198 @@
+//! Attention of one head within one sequence, by blocks of queries; one thread.
+
+use super::buffers::Buffer;
+use super::kernel::simd;
+use super::math::exp;
+use super::matmul::{Left, Matrix, Right};
+use super::number::{Number, convert};
+use super::random::Dropout;
+use super::relative;
+
+/// Queries whose scores are computed at a time.
+const QUERIES: usize = 64;
+
+/// Queries, keys and values of one sequence and head, `[len, d]` each.
+#[derive(Clone, Copy)]
+pub struct Head<'a, S> {
+    q: Matrix<'a, S>,
+    k: Matrix<'a, S>,
+    v: Matrix<'a, S>,
+}
+
+impl<'a, S> Head<'a, S> {
+    /// The head whose numbers begin at row `first` and column `column`.
+    pub fn new([q, k, v]: [Matrix<'a, S>; 3], first: usize, column: usize) -> Self {
+        let at = |matrix: Matrix<'a, S>| Matrix { data: &matrix.data[first * matrix.row + column..], ..matrix };
+        Self { q: at(q), k: at(k), v: at(v) }
+    }
+}
+
+/// Gradients of one head, `[len, d]` each, and of the relative positions in reach.
+pub struct HeadGradients {
+    pub q: Buffer<f32>,
+    pub k: Buffer<f32>,
+    pub v: Buffer<f32>,
+    pub window: Vec<f32>,
+}
+
+/// How the scores of one sequence and head are computed.
+pub struct Scores<'a> {
+    /// Tokens of the sequence.
+    pub len: usize,
+    /// Width of the head.
+    pub d: usize,
+    /// Factor of the scores.
+    pub scale: f32,
+    /// Dropout of the probabilities, and the number of the first of them.
+    pub dropout: Option<(Dropout, u64)>,
+    /// Table of scores by distance, and whether keys take part.
+    pub relative: Option<(&'a [f32], bool)>,
+}
+
+impl Scores<'_> {
+    /// Rows of queries `first..first + rows`, block by block. Relative scores are computed for all queries at once.
+    fn blocks(&self) -> impl Iterator<Item = (usize, usize)> {
+        let (len, size) = (self.len, if self.relative.is_some() { self.len } else { QUERIES });
+        (0..len).step_by(size.max(1)).map(move |first| (first, (len - first).min(size)))
+    }
+
+    /// Attention probabilities `[rows, len]` before dropout.
+    fn probabilities<S: Number>(&self, head: Head<S>, keys: &Right, (first, rows): (usize, usize), out: &mut [f32]) {
+        let (len, d) = (self.len, self.d);
+        Left::new(head.q.from_row(first), rows, d, S::PRECISION).times(keys, out, len, false);
+        let mut scale = self.scale;
+        if let Some((table, with_keys)) = self.relative {
+            out.iter_mut().for_each(|score| *score *= scale);
+            let window = relative::window(table, len, d);
+            relative::add_scores(out, len, d, scale, head.q, window, false);
+            if with_keys {
+                relative::add_scores(out, len, d, scale, head.k, window, true);
+            }
+            scale = 1.0;
+        }
+        simd(
+            #[inline(always)]
+            || {
+                for row in out.chunks_exact_mut(len) {
+                    softmax(row, scale);
+                }
+            },
+        );
+    }
+
+    /// Multiplies probabilities of queries from `first` on by their dropout mask.
+    fn mask(&self, first: usize, values: &mut [f32]) {
+        if let Some((dropout, start)) = self.dropout {
+            simd(
+                #[inline(always)]
+                || {
+                    dropout.apply(
+                        start + (first * self.len) as u64,
+                        values,
+                        #[inline(always)]
+                        |value, factor| *value *= factor,
+                    );
+                },
+            );
+        }
+    }
+
+    /// The head's context `[len, d]`.
+    pub fn forward<S: Number>(&self, head: Head<S>, out: &mut [f32]) {
+        let (len, d, precision) = (self.len, self.d, S::PRECISION);
+        let keys = Right::new(head.k.t(), d, len, precision);
+        let values = Right::new(head.v, len, d, precision);
+        for block in self.blocks() {
+            let (first, rows) = block;
+            let mut p = Buffer::stale(rows * len);
+            self.probabilities(head, &keys, block, &mut p);
+            self.mask(first, &mut p);
+            Left::new(Matrix::new(&p[..], len), rows, len, precision).times(&values, &mut out[first * d..], d, false);
+        }
+    }
+
+    /// Gradients from the gradient `dy` `[len, d]` of the context.
+    pub fn backward<S: Number>(&self, head: Head<S>, dy: Matrix<S>) -> HeadGradients {
+        let (len, d, precision) = (self.len, self.d, S::PRECISION);
+        let keys = Right::new(head.k.t(), d, len, precision);
+        let keys_again = Right::new(head.k, len, d, precision);
+        let values = Right::new(head.v.t(), d, len, precision);
+        let [mut dq, mut dk, mut dv] = [(); 3].map(|()| Buffer::<f32>::stale(len * d));
+        let mut window = Vec::new();
+        for block in self.blocks() {
+            let (first, rows) = block;
+            let [mut p, mut dropped, mut dp] = [(); 3].map(|()| Buffer::<f32>::stale(rows * len));
+            let dy = dy.from_row(first);
+            self.probabilities(head, &keys, block, &mut p);
+            convert(&p, &mut dropped);
+            self.mask(first, &mut dropped);
+            let dropped = Left::new(Matrix::new(&dropped[..], len).t(), len, rows, precision);
+            dropped.times(&Right::new(dy, rows, d, precision), &mut dv, d, first > 0);
+            Left::new(dy, rows, d, precision).times(&values, &mut dp, len, false);
+            self.mask(first, &mut dp);
+            simd(
+                #[inline(always)]
+                || softmax_backward(&p, &mut dp, len, self.scale),
+            );
+            let ds = Matrix::new(&dp[..], len);
+            Left::new(ds, rows, len, precision).times(&keys_again, &mut dq[first * d..], d, false);
+            let queries = Right::new(head.q.from_row(first), rows, d, precision);
+            Left::new(ds.t(), len, rows, precision).times(&queries, &mut dk, d, first > 0);
+            if let Some((table, with_keys)) = self.relative {
+                window.resize((2 * len - 1) * d, 0.0);
+                let scores = relative::Scores { ds: &dp, len, d, table };
+                scores.backward(head.q, &mut dq, &mut window, false);
+                if with_keys {
+                    scores.backward(head.k, &mut dk, &mut window, true);
+                }
+            }
+        }
+        HeadGradients { q: dq, k: dk, v: dv, window }
+    }
+}
+
+/// Softmax of one row of scores times `scale`; rows with NaN stay NaN.
+#[inline(always)]
+fn softmax(row: &mut [f32], scale: f32) {
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let (blocks, rest) = row.as_chunks::<16>();
+    for block in blocks {
+        for (max, x) in lanes.iter_mut().zip(block) {
+            *max = max.max(*x);
+        }
+    }
+    let max = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &x| max.max(x));
+    let mut sums = [0.0f32; 16];
+    for x in row.iter_mut() {
+        *x = exp((*x - max) * scale);
+    }
+    let (blocks, rest) = row.as_chunks::<16>();
+    for block in blocks {
+        for (sum, x) in sums.iter_mut().zip(block) {
+            *sum += x;
+        }
+    }
+    let factor = 1.0 / (sums.iter().sum::<f32>() + rest.iter().sum::<f32>());
+    for x in row.iter_mut() {
+        *x *= factor;
+    }
+}
+
+/// `dS = scale · P ∘ (dP - rowsum(dP ∘ P))`, into `dp`.
+#[inline(always)]
+fn softmax_backward(p: &[f32], dp: &mut [f32], len: usize, scale: f32) {
+    for (p, dp) in p.chunks_exact(len).zip(dp.chunks_exact_mut(len)) {
+        let mut lanes = [0.0f32; 16];
+        let ((p_blocks, p_rest), (dp_blocks, dp_rest)) = (p.as_chunks::<16>(), dp.as_chunks::<16>());
+        for (p, dp) in p_blocks.iter().zip(dp_blocks) {
+            for ((lane, p), dp) in lanes.iter_mut().zip(p).zip(dp) {
+                *lane += p * dp;
+            }
+        }
+        let rest: f32 = p_rest.iter().zip(dp_rest).map(|(p, dp)| p * dp).sum();
+        let dot = lanes.iter().sum::<f32>() + rest;
+        for (dp, p) in dp.iter_mut().zip(p) {
+            *dp = scale * p * (*dp - dot);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The backward pass.
+
+use super::forward::mask;
+use super::numbers::LayerNumbers;
+use super::{Dense, Kept, Op};
+use crate::gradient::{Parameter, Recorder};
+use crate::ops::buffers::Buffer;
+use crate::ops::kernel::simd;
+use crate::ops::linear::add_weight_gradient;
+use crate::ops::matmul::{Left, Matrix};
+use crate::ops::number::{Number, convert};
+use candle_core::Result;
+use rayon::prelude::*;
+
+/// What the weight gradients need, `[tokens, …]`: inputs of the products and gradients of their results.
+struct Transient<S: Number> {
+    /// Input of the feed-forward part: the first norm's result.
+    normed: Buffer<S>,
+    /// Result of the activation.
+    active: Buffer<S>,
+    d_output: Buffer<S>,
+    d_inner: Buffer<S>,
+    d_attention_output: Buffer<S>,
+    d_context: Buffer<S>,
+    d_qkv: Buffer<S>,
+}
+
+/// Adds the column sums of rows.
+#[inline(always)]
+fn add_columns(rows: &[f32], sums: &mut [f32]) {
+    for row in rows.chunks_exact(sums.len()) {
+        for (sum, x) in sums.iter_mut().zip(row) {
+            *sum += x;
+        }
+    }
+}
+
+/// Cuts `all` into pieces of these lengths.
+fn pieces<const N: usize>(mut all: &mut [f32], lengths: [usize; N]) -> [&mut [f32]; N] {
+    lengths.map(|len| {
+        let (now, rest) = std::mem::take(&mut all).split_at_mut(len);
+        all = rest;
+        now
+    })
+}
+
+impl<S: Number> Op<S> {
+    /// The gradient of `x`, from the gradient `dy` of the result. Records the parameters' gradients.
+    pub(super) fn backward(&self, x: &[f32], dy: &[f32], kept: &Kept<S>) -> Result<Vec<f32>> {
+        let (h, inner) = (self.hidden, self.inner);
+        let tokens = x.len() / h;
+        let mut t = Transient::<S> {
+            normed: Buffer::stale(tokens * h),
+            active: Buffer::stale(tokens * inner),
+            d_output: Buffer::stale(tokens * h),
+            d_inner: Buffer::stale(tokens * inner),
+            d_attention_output: Buffer::stale(tokens * h),
+            d_context: Buffer::stale(tokens * h),
+            d_qkv: Buffer::stale(tokens * 3 * h),
+        };
+        let numbers = LayerNumbers::new(&self.layer)?;
+        let mut dx = dy.to_vec();
+        self.feed_forward_backward(&numbers, kept, &mut t, &mut dx);
+        let d_context = Matrix::new(&t.d_context[..], h);
+        self.options.attention.backward(kept.parts(h), h, d_context, &mut t.d_qkv)?;
+        self.project_backward(&numbers, &t.d_qkv, &mut dx);
+        if let Some(recorder) = self.recorder() {
+            self.record_weights(recorder, x, kept, &t);
+        }
+        Ok(dx)
+    }
+
+    /// From the gradient of the layer's result, in `dx`, to those of the attention's result, and of `x` by way of the
+    /// residual, in `dx`.
+    fn feed_forward_backward(&self, numbers: &LayerNumbers, kept: &Kept<S>, t: &mut Transient<S>, dx: &mut [f32]) {
+        let (h, inner) = (self.hidden, self.inner);
+        let [w_context, w_inner, w_out] = [&numbers.attention_output, &numbers.intermediate, &numbers.output]
+            .map(|dense| dense.backward(S::PRECISION));
+        let [first_dropout, second_dropout] = self.options.dropout;
+        let lengths = [inner, h, h, h, h, h, h];
+        let blocks = self.blocks(dx.len() / h);
+        let cuts = (blocks.cut(&mut t.normed, h).into_iter())
+            .zip(blocks.cut(&mut t.active, inner))
+            .zip(blocks.cut(&mut t.d_output, h))
+            .zip(blocks.cut(&mut t.d_inner, inner))
+            .zip(blocks.cut(&mut t.d_attention_output, h))
+            .zip(blocks.cut(&mut t.d_context, h));
+        let work: Vec<_> = blocks.iter().zip(blocks.cut(dx, h)).zip(cuts).collect();
+        let backward = |((block, d), cuts): ((&crate::ops::blocks::Block, &mut [f32]), _)| {
+            let (((((normed, active), d_output), d_inner), d_attention_output), d_context): Cuts<S> = cuts;
+            let (first, rows) = (block.rows.start * h, block.rows.len());
+            let mut sums = vec![0.0; lengths.iter().sum()];
+            let [sum_inner, sum_out, sum_w2, sum_b2, sum_context, sum_w1, sum_b1] = pieces(&mut sums, lengths);
+            let mut x = Buffer::<f32>::stale(rows * h);
+            simd(
+                #[inline(always)]
+                || {
+                    convert(&kept.second_sum[first..][..rows * h], &mut x);
+                    numbers.output_norm.backward(&x, d, [sum_w2, sum_b2]);
+                    // The residual's gradient stays in `d`; the masked one goes on.
+                    convert(d, &mut x);
+                    mask(&mut x, second_dropout, first);
+                    add_columns(&x, sum_out);
+                    convert(&x, d_output);
+                },
+            );
+
+            let mut wide = Buffer::<f32>::stale(rows * inner);
+            Left::new(Matrix::new(&*d_output, h), rows, h, S::PRECISION).times(&w_out, &mut wide, inner, false);
+            simd(
+                #[inline(always)]
+                || {
+                    let before = &kept.inner[block.rows.start * inner..][..rows * inner];
+                    self.layer.activation.backward(before, &mut wide, active);
+                    add_columns(&wide, sum_inner);
+                    convert(&wide, d_inner);
+                },
+            );
+
+            Left::new(Matrix::new(&*d_inner, inner), rows, inner, S::PRECISION).times(&w_inner, d, h, true);
+            let mut sum = Buffer::<f32>::stale(rows * h);
+            simd(
+                #[inline(always)]
+                || {
+                    convert(&kept.first_sum[first..][..rows * h], &mut sum);
+                    convert(&sum, &mut x);
+                    numbers.attention_norm.forward(&mut x);
+                    convert(&x, normed);
+                    numbers.attention_norm.backward(&sum, d, [sum_w1, sum_b1]);
+                    convert(d, &mut x);
+                    mask(&mut x, first_dropout, first);
+                    add_columns(&x, sum_context);
+                    convert(&x, d_attention_output);
+                },
+            );
+
+            let left = Left::new(Matrix::new(&*d_attention_output, h), rows, h, S::PRECISION);
+            left.times(&w_context, &mut x, h, false);
+            simd(
+                #[inline(always)]
+                || convert(&x, d_context),
+            );
+            sums
+        };
+        let sums: Vec<Vec<f32>> = work.into_par_iter().map(backward).collect();
+        let layer = &self.layer;
+        let parameters = [
+            &layer.intermediate.bias,
+            &layer.output.bias,
+            &layer.output_norm.weight,
+            &layer.output_norm.bias,
+            &layer.attention_output.bias,
+            &layer.attention_norm.weight,
+            &layer.attention_norm.bias,
+        ];
+        self.record_sums(sums, &parameters);
+    }
+
+    /// Adds to `dx` what comes through queries, keys and values.
+    fn project_backward(&self, numbers: &LayerNumbers, d_qkv: &[S], dx: &mut [f32]) {
+        let h = self.hidden;
+        let weights = numbers.qkv.each_ref().map(|dense| dense.backward(S::PRECISION));
+        let blocks = self.blocks(dx.len() / h);
+        let work: Vec<_> = blocks.iter().zip(blocks.cut(dx, h)).collect();
+        let backward = |(block, dx): (&crate::ops::blocks::Block, &mut [f32])| {
+            let rows = block.rows.len();
+            let gradient = &d_qkv[block.rows.start * 3 * h..][..rows * 3 * h];
+            for (part, weight) in weights.iter().enumerate() {
+                let matrix = Matrix { data: &gradient[part * h..], row: 3 * h, column: 1 };
+                Left::new(matrix, rows, h, S::PRECISION).times(weight, dx, h, true);
+            }
+            let mut sums = vec![0.0; 3 * h];
+            simd(
+                #[inline(always)]
+                || {
+                    for row in gradient.chunks_exact(3 * h) {
+                        for (sum, x) in sums.iter_mut().zip(row) {
+                            *sum += x.to_f32();
+                        }
+                    }
+                },
+            );
+            sums
+        };
+        let sums: Vec<Vec<f32>> = work.into_par_iter().map(backward).collect();
+        self.record_sums(sums, &self.layer.qkv.each_ref().map(|dense| &dense.bias));
+    }
+
+    /// Adds the sums of each block, one piece a parameter, to the parameters' gradients, blocks in order.
+    fn record_sums(&self, sums: Vec<Vec<f32>>, parameters: &[&Parameter]) {
+        let Some(recorder) = self.recorder() else { return };
+        let blocks = self.blocks(self.options.attention.starts.last().map_or(0, |&end| end as usize));
+        for (block, sums) in blocks.iter().zip(&sums) {
+            let mut rest = &sums[..];
+            for parameter in parameters {
+                let (now, later) = rest.split_at(parameter.value.elem_count());
+                recorder.add(parameter.slot, block.gradient_row, now);
+                rest = later;
+            }
+        }
+    }
+
+    /// The gradients of all weights that are matrices.
+    fn record_weights(&self, recorder: &Recorder, x: &[f32], kept: &Kept<S>, t: &Transient<S>) {
+        let (h, inner, layer) = (self.hidden, self.inner, &self.layer);
+        let mut states = Buffer::<S>::stale(x.len());
+        states.par_chunks_mut(1 << 14).zip(x.par_chunks(1 << 14)).for_each(|(to, from)| {
+            simd(
+                #[inline(always)]
+                || convert(from, to),
+            );
+        });
+        let record = |dense: &Dense, dy: (Matrix<S>, usize), x: (&[S], usize)| {
+            let Some(slot) = dense.weight.slot else { return };
+            recorder.record(slot, |rows, dw| add_weight_gradient(rows, dy, (Matrix::new(x.0, x.1), x.1), dw));
+        };
+        record(&layer.output, (Matrix::new(&t.d_output, h), h), (&t.active, inner));
+        record(&layer.intermediate, (Matrix::new(&t.d_inner, inner), inner), (&t.normed, h));
+        record(&layer.attention_output, (Matrix::new(&t.d_attention_output, h), h), (&kept.context, h));
+        for (part, dense) in layer.qkv.iter().enumerate() {
+            let dy = Matrix { data: t.d_qkv.get(part * h..).unwrap_or(&[]), row: 3 * h, column: 1 };
+            record(dense, (dy, h), (&states, h));
+        }
+    }
+}
+
+/// One block's pieces of the transient arrays, in their order.
+type Cuts<'a, S> = (((((&'a mut [S], &'a mut [S]), &'a mut [S]), &'a mut [S]), &'a mut [S]), &'a mut [S]);

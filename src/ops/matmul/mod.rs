@@ -1,0 +1,238 @@
+//! Matrix products of one thread, on operands that are laid out once and used often.
+//!
+//! Where the processor has AVX-512 and AVX512-BF16 the kernels are our own; elsewhere the `gemm` crate multiplies. Work is
+//! spread over threads by the caller, by blocks of rows.
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod pack;
+mod portable;
+
+use super::buffers::Buffer;
+use super::number::{Number, Precision};
+use std::marker::PhantomData;
+
+/// Rows of the left operand that a kernel takes at a time.
+const ROWS: usize = 8;
+/// Columns of a panel of the right operand.
+const COLUMNS: usize = 48;
+
+/// What a 32-bit word of an operand holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    /// A number of f32.
+    Single,
+    /// Two bf16 of neighbouring depth, the lower depth in the lower half.
+    Pair,
+}
+
+impl Word {
+    fn of(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::Single,
+            Precision::Bf16 => Self::Pair,
+        }
+    }
+
+    /// Words that `depth` numbers fill.
+    fn count(self, depth: usize) -> usize {
+        match self {
+            Self::Single => depth,
+            Self::Pair => depth.div_ceil(2),
+        }
+    }
+}
+
+/// A matrix in memory: `at(i, j) = data[i * row + j * column]`.
+#[derive(Clone, Copy)]
+pub struct Matrix<'a, S = f32> {
+    /// Its numbers.
+    pub data: &'a [S],
+    /// Step from a row to the next.
+    pub row: usize,
+    /// Step from a column to the next.
+    pub column: usize,
+}
+
+impl<'a, S> Matrix<'a, S> {
+    /// Row-major with `width` numbers from a row to the next.
+    pub fn new(data: &'a [S], width: usize) -> Self {
+        Self { data, row: width, column: 1 }
+    }
+
+    /// The same numbers, transposed.
+    pub fn t(self) -> Self {
+        Self { data: self.data, row: self.column, column: self.row }
+    }
+
+    /// Without the rows before `row`.
+    pub fn from_row(self, row: usize) -> Self {
+        Self { data: self.data.get(row * self.row..).unwrap_or(&[]), ..self }
+    }
+
+    fn holds(&self, rows: usize, columns: usize) -> bool {
+        rows == 0 || columns == 0 || (rows - 1) * self.row + (columns - 1) * self.column < self.data.len()
+    }
+}
+
+/// Whether the kernels of this file's folder run, or the portable ones.
+fn own_kernels() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return avx512::available();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Rows that make a good block for one thread: enough to use the right operand well, few enough to stay in its cache.
+pub fn block_rows() -> usize {
+    if own_kernels() { 64 } else { 256 }
+}
+
+/// A right operand `[depth, columns]`.
+pub struct Right<'a> {
+    depth: usize,
+    columns: usize,
+    precision: Precision,
+    layout: RightLayout<'a>,
+}
+
+enum RightLayout<'a> {
+    /// `[panel][word of depth][column]`, padded with zeros to whole panels.
+    Panels(Buffer<u32>),
+    Plain(portable::Operand<'a>),
+}
+
+impl<'a> Right<'a> {
+    /// Lays out `b` `[depth, columns]`.
+    ///
+    /// # Panics
+    /// If the matrix is smaller.
+    pub fn new<S: Number>(b: Matrix<'a, S>, depth: usize, columns: usize, precision: Precision) -> Self {
+        assert!(b.holds(depth, columns), "right operand too small for {depth} × {columns}");
+        let layout = match own_kernels() {
+            true => RightLayout::Panels(pack::right(b, depth, columns, Word::of(precision))),
+            false => RightLayout::Plain(portable::Operand::new(b, depth, columns, precision)),
+        };
+        Self { depth, columns, precision, layout }
+    }
+}
+
+/// A left operand `[rows, depth]`.
+pub struct Left<'a> {
+    rows: usize,
+    depth: usize,
+    precision: Precision,
+    layout: LeftLayout<'a>,
+}
+
+enum LeftLayout<'a> {
+    Words(Words<'a>),
+    Plain(portable::Operand<'a>),
+}
+
+/// Words of a left operand, in a buffer or where they were.
+struct Words<'a> {
+    /// Word of row 0, depth 0.
+    start: *const u32,
+    /// Steps between groups of [`ROWS`] rows, rows and words of depth.
+    panel: usize,
+    row: usize,
+    step: usize,
+    _owner: Option<Buffer<u32>>,
+    _borrowed: PhantomData<&'a [u32]>,
+}
+
+impl<'a> Left<'a> {
+    /// Lays out `a` `[rows, depth]`, or uses it as it lies where that is possible.
+    ///
+    /// # Panics
+    /// If the matrix is smaller.
+    pub fn new<S: Number>(a: Matrix<'a, S>, rows: usize, depth: usize, precision: Precision) -> Self {
+        assert!(a.holds(rows, depth), "left operand too small for {rows} × {depth}");
+        let layout = match own_kernels() {
+            true => LeftLayout::Words(Words::new(a, rows, depth, Word::of(precision))),
+            false => LeftLayout::Plain(portable::Operand::new(a, rows, depth, precision)),
+        };
+        Self { rows, depth, precision, layout }
+    }
+
+    /// `out = left · right`, or `out += left · right` if `keep`; `out` row-major, `width` numbers from a row to the next.
+    ///
+    /// # Panics
+    /// If depth or precision differ, or `out` is too small.
+    pub fn times(&self, right: &Right, out: &mut [f32], width: usize, keep: bool) {
+        let (rows, columns) = (self.rows, right.columns);
+        assert!(self.depth == right.depth && self.precision == right.precision, "operands that do not belong together");
+        if rows == 0 || columns == 0 {
+            return;
+        }
+        assert!((rows - 1) * width + columns <= out.len() && columns <= width, "output too small");
+        match (&self.layout, &right.layout) {
+            #[cfg(target_arch = "x86_64")]
+            (LeftLayout::Words(left), RightLayout::Panels(panels)) => {
+                let word = Word::of(self.precision);
+                let left = avx512::Left { words: left.start, panel: left.panel, row: left.row, step: left.step };
+                let out = avx512::Out { numbers: out.as_mut_ptr(), width, keep };
+                // SAFETY: layouts of words are made only where the kernels are available, and hold rows × depth and
+                // depth × columns; the assert above holds for `out`, which is borrowed exclusively.
+                unsafe {
+                    avx512::multiply(word, (rows, columns, word.count(self.depth)), left, panels.as_ptr(), out);
+                }
+            }
+            (LeftLayout::Plain(left), RightLayout::Plain(right)) => {
+                portable::multiply((rows, columns, self.depth), left, right, out, width, keep);
+            }
+            _ => unreachable!("both layouts follow from the processor"),
+        }
+    }
+}
+
+impl<'a> Words<'a> {
+    fn new<S: Number>(a: Matrix<'a, S>, rows: usize, depth: usize, word: Word) -> Self {
+        let plain = match (word, S::PRECISION) {
+            (Word::Single, Precision::F32) => Some(a.row),
+            // Pairs must not reach beyond the row.
+            (Word::Pair, Precision::Bf16) if depth.is_multiple_of(2) && a.row.is_multiple_of(2) => Some(a.row / 2),
+            _ => None,
+        };
+        if let (Some(row), 1) = (plain, a.column) {
+            let start = a.data.as_ptr().cast();
+            return Self { start, panel: ROWS * row, row, step: 1, _owner: None, _borrowed: PhantomData };
+        }
+        let count = word.count(depth);
+        let buffer = pack::left(a, rows, depth, word);
+        let (row, step) = if a.row == 1 { (1, ROWS) } else { (count, 1) };
+        Self { start: buffer.as_ptr(), panel: ROWS * count, row, step, _owner: Some(buffer), _borrowed: PhantomData }
+    }
+}
+
+/// `out[rows, columns] (+)= a[rows, depth] · b[depth, columns]` in one go; `out` has `width` numbers from a row to the next.
+pub fn product<A: Number, B: Number>(
+    (rows, columns, depth): (usize, usize, usize),
+    a: Matrix<A>,
+    b: Matrix<B>,
+    out: &mut [f32],
+    width: usize,
+    keep: bool,
+) {
+    let precision = if A::PRECISION == B::PRECISION { A::PRECISION } else { Precision::Bf16 };
+    Left::new(a, rows, depth, precision).times(&Right::new(b, depth, columns, precision), out, width, keep);
+}
+
+/// As [`product`], rows of `out` over all threads.
+pub fn parallel_product<A: Number, B: Number>(
+    (rows, columns, depth): (usize, usize, usize),
+    a: Matrix<A>,
+    b: Matrix<B>,
+    precision: Precision,
+    out: &mut [f32],
+    keep: bool,
+) {
+    use rayon::prelude::*;
+    let right = Right::new(b, depth, columns, precision);
+    let block = block_rows();
+    out[..rows * columns].par_chunks_mut(block * columns.max(1)).enumerate().for_each(|(index, out)| {
+        let first = index * block;
+        Left::new(a.from_row(first), out.len() / columns, depth, precision).times(&right, out, columns, keep);
+    });
+}
