@@ -5,6 +5,7 @@ use super::sources;
 use anyhow::Result;
 use clap::ValueEnum;
 use indexmap::IndexMap;
+use mtl_zoo::ops::Precision;
 use mtl_zoo::checkpoint::{HeadInfo, MANIFEST_FILE, Manifest, Predictor};
 use mtl_zoo::data::{Row, TaskData, labelled_rows, task_data};
 use mtl_zoo::recipe::{Files, Recipe, Split, Task};
@@ -90,7 +91,7 @@ impl Eval {
             let examples = predictor.tokenizer().examples(&rows, manifest.max_tokens)?;
             let metrics = task.metrics.clone();
             let metrics = metrics.unwrap_or_else(|| task.kind.predictions().default_metrics().to_vec());
-            let scores = evaluate(predictor.model(), index, &head.labels, &metrics, &examples)?;
+            let scores = evaluate(predictor.model(), index, &head.labels, &metrics, &examples, Precision::F32)?;
             results.insert(name.clone(), scores.metrics);
         }
         if results.is_empty() {

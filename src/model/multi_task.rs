@@ -184,12 +184,11 @@ impl MultiTask {
     }
 
     /// Answers and losses of the tasks of a batch, each by its own head, in the batch's order.
-    pub fn evaluate(&self, batch: &Batch) -> Result<Vec<(Vec<Prediction>, f32)>> {
-        let pass = Pass::inference();
-        let hidden = self.hidden(&batch.packed, &pass)?;
+    pub fn evaluate(&self, batch: &Batch, pass: &Pass) -> Result<Vec<(Vec<Prediction>, f32)>> {
+        let hidden = self.hidden(&batch.packed, pass)?;
         let tasks = batch.tasks.iter().map(|task| {
             let head = &self.heads[task.task];
-            let logits = head.logits(&self.backbone, &hidden, &batch.packed, task.sequences.clone(), &pass)?;
+            let logits = head.logits(&self.backbone, &hidden, &batch.packed, task.sequences.clone(), pass)?;
             let loss = head.loss(&logits, &task.targets)?.to_scalar()?;
             Ok((decode(head, &logits, &batch.packed, task.sequences.clone())?, loss))
         });

@@ -4,7 +4,7 @@ use super::buffers::Buffer;
 use super::kernel::simd;
 use super::math::exp;
 use super::matmul::{Left, Matrix, Right};
-use super::number::{Number, convert};
+use super::number::Number;
 use super::random::Dropout;
 use super::relative;
 
@@ -124,7 +124,7 @@ impl Scores<'_> {
             let [mut p, mut dropped, mut dp] = [(); 3].map(|()| Buffer::<f32>::stale(rows * len));
             let dy = dy.from_row(first);
             self.probabilities(head, &keys, block, &mut p);
-            convert(&p, &mut dropped);
+            dropped.copy_from_slice(&p);
             self.mask(first, &mut dropped);
             let dropped = Left::new(Matrix::new(&dropped[..], len).t(), len, rows, precision);
             dropped.times(&Right::new(dy, rows, d, precision), &mut dv, d, first > 0);

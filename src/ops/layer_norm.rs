@@ -33,22 +33,26 @@ pub fn layer_norm(
     x.contiguous()?.apply_op1(op)
 }
 
-/// Sum in 16 lanes, so that it becomes vector code and keeps digits.
-#[inline(always)]
-fn sum(values: impl ExactSizeIterator<Item = f32>) -> f32 {
-    let mut lanes = [0.0f32; 16];
-    for (i, value) in values.enumerate() {
-        lanes[i % 16] += value;
-    }
-    lanes.iter().sum()
-}
-
-/// Mean and reciprocal standard deviation of a row.
+/// Mean and reciprocal standard deviation of a row. Sums in 16 lanes, so that they become vector code and keep digits.
 #[inline(always)]
 fn moments(row: &[f32], epsilon: f32) -> (f32, f32) {
     let n = row.len() as f32;
-    let mean = sum(row.iter().copied()) / n;
-    let variance = sum(row.iter().map(|x| (x - mean) * (x - mean))) / n;
+    let (blocks, rest) = row.as_chunks::<16>();
+    let mut lanes = [0.0f32; 16];
+    for block in blocks {
+        for (lane, x) in lanes.iter_mut().zip(block) {
+            *lane += x;
+        }
+    }
+    let mean = (lanes.iter().sum::<f32>() + rest.iter().sum::<f32>()) / n;
+    let mut lanes = [0.0f32; 16];
+    for block in blocks {
+        for (lane, x) in lanes.iter_mut().zip(block) {
+            *lane += (x - mean) * (x - mean);
+        }
+    }
+    let rest: f32 = rest.iter().map(|x| (x - mean) * (x - mean)).sum();
+    let variance = (lanes.iter().sum::<f32>() + rest) / n;
     (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
@@ -66,8 +70,20 @@ pub(super) fn normalize(row: &mut [f32], weight: &[f32], bias: &[f32], epsilon: 
 pub(super) fn backward(x: &[f32], dy: &mut [f32], weight: &[f32], epsilon: f32, dw: &mut [f32], db: &mut [f32]) {
     let (mean, scale) = moments(x, epsilon);
     let n = x.len() as f32;
-    let mean_g = sum(dy.iter().zip(weight).map(|(dy, w)| dy * w)) / n;
-    let mean_gx = sum(dy.iter().zip(weight).zip(x).map(|((dy, w), x)| dy * w * ((x - mean) * scale))) / n;
+    let [mut g_lanes, mut gx_lanes] = [[0.0f32; 16]; 2];
+    let ((dys, dy_rest), (ws, w_rest), (xs, x_rest)) = (dy.as_chunks::<16>(), weight.as_chunks::<16>(), x.as_chunks::<16>());
+    for ((dy, w), x) in dys.iter().zip(ws).zip(xs) {
+        for i in 0..16 {
+            let g = dy[i] * w[i];
+            g_lanes[i] += g;
+            gx_lanes[i] += g * ((x[i] - mean) * scale);
+        }
+    }
+    for ((dy, w), x) in dy_rest.iter().zip(w_rest).zip(x_rest) {
+        g_lanes[0] += dy * w;
+        gx_lanes[0] += dy * w * ((x - mean) * scale);
+    }
+    let (mean_g, mean_gx) = (g_lanes.iter().sum::<f32>() / n, gx_lanes.iter().sum::<f32>() / n);
     for ((((dy, x), w), dw), db) in dy.iter_mut().zip(x).zip(weight).zip(dw).zip(db) {
         let normal = (x - mean) * scale;
         *dw += *dy * normal;

@@ -8,7 +8,8 @@ use std::f32::consts::{FRAC_1_SQRT_2, LN_2, LOG2_E};
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     let clamped = x.clamp(-87.3, 88.3);
-    let n = (clamped * LOG2_E + 12_582_912.0) - 12_582_912.0; // rounds to the nearest whole number
+    let shifted = clamped.mul_add(LOG2_E, 12_582_912.0); // rounds to the nearest whole number, in the lowest bits
+    let n = shifted - 12_582_912.0;
     let r = n.mul_add(-0.693_359_4, clamped);
     let r = n.mul_add(-(LN_2 - 0.693_359_4), r);
     let p = 1.987_569_1e-4f32.mul_add(r, 1.398_199_9e-3);
@@ -17,7 +18,7 @@ pub fn exp(x: f32) -> f32 {
     let p = p.mul_add(r, 1.666_666_5e-1);
     let p = p.mul_add(r, 0.5);
     let value = p.mul_add(r * r, r) + 1.0;
-    let scaled = value * f32::from_bits(((n as i32 + 127) as u32) << 23);
+    let scaled = value * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     if x < -87.3 { 0.0 } else { scaled }
 }
 

@@ -2,6 +2,7 @@
 
 use super::buffers::Pooled;
 use half::bf16;
+use half::slice::HalfFloatSliceExt;
 
 /// The type of products: sums are always f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,12 @@ pub trait Number: Pooled {
 
     /// The bits of the nearest bf16.
     fn bf16_bits(self) -> u16;
+
+    /// The nearest numbers.
+    fn round(from: &[f32], to: &mut [Self]);
+
+    /// The bits of the nearest bf16 of each number.
+    fn bf16_run(from: &[Self], to: &mut [u16]);
 
     /// The same numbers, if they are f32.
     fn as_f32(values: &[Self]) -> Option<&[f32]>;
@@ -53,6 +60,20 @@ impl Number for f32 {
         if self.is_nan() { quiet as u16 } else { rounded as u16 }
     }
 
+    #[inline(always)]
+    fn round(from: &[f32], to: &mut [Self]) {
+        to.copy_from_slice(&from[..to.len()]);
+    }
+
+    #[inline(always)]
+    fn bf16_run(from: &[Self], to: &mut [u16]) {
+        if !round_by_processor(from, to) {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = from.bf16_bits();
+            }
+        }
+    }
+
     fn as_f32(values: &[Self]) -> Option<&[f32]> {
         Some(values)
     }
@@ -76,16 +97,39 @@ impl Number for bf16 {
         self.to_bits()
     }
 
+    #[inline(always)]
+    fn round(from: &[f32], to: &mut [Self]) {
+        f32::bf16_run(&from[..to.len()], to.reinterpret_cast_mut());
+    }
+
+    #[inline(always)]
+    fn bf16_run(from: &[Self], to: &mut [u16]) {
+        to.copy_from_slice(from[..to.len()].reinterpret_cast());
+    }
+
     fn as_f32(_: &[Self]) -> Option<&[f32]> {
         None
     }
 }
 
-/// Copies numbers from one type to another.
+/// Rounds to bf16 by the processor's own instruction, where there is one; whether there is.
 #[inline(always)]
-pub fn convert<A: Number, B: Number>(from: &[A], to: &mut [B]) {
+fn round_by_processor(from: &[f32], to: &mut [u16]) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if super::matmul::own_kernels() {
+        // SAFETY: own kernels need the same instructions.
+        unsafe { super::matmul::round(&from[..to.len()], to) };
+        return true;
+    }
+    let _ = (from, to);
+    false
+}
+
+/// Widens numbers to f32.
+#[inline(always)]
+pub fn widen<S: Number>(from: &[S], to: &mut [f32]) {
     for (to, from) in to.iter_mut().zip(from) {
-        *to = B::from_f32(from.to_f32());
+        *to = from.to_f32();
     }
 }
 

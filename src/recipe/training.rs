@@ -48,6 +48,8 @@ pub struct Training {
     pub save_every: Option<usize>,
     /// Number format of the computation.
     pub dtype: TrainingDtype,
+    /// Layers keep only their input for the backward pass and are computed again there.
+    pub recompute: bool,
     /// Threads; all cores if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
@@ -74,6 +76,7 @@ impl Default for Training {
             patience: None,
             save_every: None,
             dtype: TrainingDtype::F32,
+            recompute: false,
             threads: None,
         }
     }
@@ -97,6 +100,8 @@ pub enum Schedule {
 pub enum TrainingDtype {
     /// 32 bits throughout.
     F32,
+    /// The layers' products of bf16 with sums in f32; parameters, moments, norms, losses and heads in f32.
+    Bf16,
 }
 
 /// Which part of the backbone is not trained: "none", "embeddings", "all", or a number n for the embeddings and

@@ -4,7 +4,8 @@ use crate::data::packing::IGNORE;
 use crate::data::{Batch, Example, Targets};
 use crate::error::Result;
 use crate::metrics::{Metric, Predictions};
-use crate::model::{MultiTask, Prediction};
+use crate::model::{MultiTask, Pass, Prediction};
+use crate::ops::Precision;
 use crate::recipe::TaskType;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -41,7 +42,9 @@ pub fn evaluate(
     labels: &[String],
     metrics: &[Metric],
     examples: &[Example],
+    precision: Precision,
 ) -> Result<Scores> {
+    let pass = Pass::inference().in_precision(precision);
     let mut answers = Answers::default();
     let (mut loss, mut count) = (0.0, 0);
     let mut rest = examples;
@@ -55,7 +58,7 @@ pub fn evaluate(
         let (now, later) = rest.split_at(size);
         rest = later;
         let batch = Batch::new([(task, labels.len(), now.iter().collect())]);
-        for (predictions, mean) in model.evaluate(&batch)? {
+        for (predictions, mean) in model.evaluate(&batch, &pass)? {
             loss += f64::from(mean) * size as f64;
             count += size;
             answers.add(&batch, predictions, labels.len());

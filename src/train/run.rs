@@ -7,6 +7,7 @@ use crate::checkpoint::{MODEL_FILE, Manifest};
 use crate::data::{Batch, Example, Sampler};
 use crate::error::{IoContext, Problem, Result};
 use crate::files::{hash_file, sha256_hex, write_file};
+use crate::ops::Precision;
 use crate::recipe::Recipe;
 use indexmap::IndexMap;
 use serde_json::json;
@@ -201,7 +202,7 @@ impl Run {
     /// Scores the validation splits, keeps the weights if they are the best; whether patience is at its end.
     fn validate(&mut self, observer: &mut dyn Observer) -> Result<bool> {
         observer.event(&Event::Evaluating);
-        let tasks = self.scores(|task| Some(&task.validation))?;
+        let tasks = self.scores(|task| Some(&task.validation), self.trainer.precision())?;
         let score = mean_score(&tasks, &self.prepared.tasks);
         let mut evaluation = Evaluation { step: self.position.step, tasks, score, best: false };
         evaluation.best = self.position.evaluated(&evaluation);
@@ -218,10 +219,12 @@ impl Run {
     fn finish(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         self.trainer.model.arena().restore(&self.best)?;
         observer.event(&Event::Evaluating);
-        let test = self.scores(|task| task.test.as_deref())?;
-        let (best_step, validation) = match self.position.best.take() {
-            Some(best) => (best.step, best.tasks),
-            None => (self.position.step, self.scores(|task| Some(&task.validation))?),
+        // What is published is what the exported weights give in f32, as every later evaluation of them.
+        let test = self.scores(|task| task.test.as_deref(), Precision::F32)?;
+        let best_step = self.position.best.as_ref().map_or(self.position.step, |best| best.step);
+        let validation = match self.position.best.take() {
+            Some(best) if self.trainer.precision() == Precision::F32 => best.tasks,
+            _ => self.scores(|task| Some(&task.validation), Precision::F32)?,
         };
         self.log(&json!({"step": self.position.step, "best_step": best_step, "test": test}))?;
         let checkpoint = self.folder.join(CHECKPOINT_FOLDER);
@@ -240,11 +243,12 @@ impl Run {
     fn scores<'a>(
         &'a self,
         split: impl Fn(&'a PreparedTask) -> Option<&'a [Example]>,
+        precision: Precision,
     ) -> Result<IndexMap<String, Scores>> {
         let tasks = self.prepared.tasks.iter().enumerate();
         let scores = tasks.filter_map(|(index, task)| {
             let examples = split(task)?;
-            let scores = evaluate(&self.trainer.model, index, &task.data.labels, &task.metrics, examples);
+            let scores = evaluate(&self.trainer.model, index, &task.data.labels, &task.metrics, examples, precision);
             Some(scores.map(|scores| (task.data.name.clone(), scores)))
         });
         scores.collect()

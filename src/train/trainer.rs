@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::gradient::{AdamW, AdamWOptions, GradientStore};
 use crate::model::backbones::Depth;
 use crate::model::{MultiTask, Pass};
-use crate::ops::Noise;
-use crate::recipe::Recipe;
+use crate::ops::{Noise, Precision};
+use crate::recipe::{Recipe, TrainingDtype};
 use candle_core::Tensor;
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ pub struct Trainer {
     weights: Vec<f64>,
     clip: f64,
     seed: u64,
+    precision: Precision,
+    recompute: bool,
 }
 
 /// What happened in a step.
@@ -73,6 +75,11 @@ impl Trainer {
             weights: recipe.tasks.values().map(|task| task.weight).collect(),
             clip: training.clip,
             seed: training.seed,
+            precision: match training.dtype {
+                TrainingDtype::F32 => Precision::F32,
+                TrainingDtype::Bf16 => Precision::Bf16,
+            },
+            recompute: training.recompute,
             model,
         }
     }
@@ -91,7 +98,7 @@ impl Trainer {
         let mut sums = vec![(0.0f64, 0usize); tasks];
         let (mut loss, mut weights) = (0.0, vec![0.0; tasks]);
         for (index, batch) in batches.iter().enumerate() {
-            let pass = Pass::training(&self.store, batch, Some(self.noise(index, batches.len())))?;
+            let pass = self.pass(batch, index, batches.len())?;
             let losses = self.model.losses(batch, &pass)?;
             let mut observed = vec![None; tasks];
             for (task, loss) in batch.tasks.iter().zip(&losses) {
@@ -137,15 +144,23 @@ impl Trainer {
         })
     }
 
-    fn noise(&self, index: usize, batches: usize) -> Noise {
-        Noise::new(self.seed, self.optimizer.steps * batches as u64 + index as u64)
+    /// How the layers multiply in training.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The pass over batch `index` of `batches` of the next step.
+    fn pass(&self, batch: &Batch, index: usize, batches: usize) -> Result<Pass> {
+        let noise = Noise::new(self.seed, self.optimizer.steps * batches as u64 + index as u64);
+        let pass = Pass::training(&self.store, batch, Some(noise))?;
+        Ok(pass.in_precision(self.precision).recomputing(self.recompute))
     }
 
     /// Runs the backward pass of one task at a time, with the same dropout, to find whose gradient is not finite.
     fn blame(&self, step: u64, batches: &[Batch]) -> Error {
         let attempt = |index: usize, batch: &Batch, task: usize| -> Result<Option<(usize, f32)>> {
             self.store.lock().zero();
-            let pass = Pass::training(&self.store, batch, Some(self.noise(index, batches.len())))?;
+            let pass = self.pass(batch, index, batches.len())?;
             self.model.losses(batch, &pass)?[task].backward()?;
             let rows = self.store.lock();
             let values = || rows.shared[0].iter().chain(&rows.heads);

@@ -23,7 +23,6 @@ pub(crate) const CASES: &[Case] = &[
     args("finetune base.toml --device metal", &["`--device`: found `metal`", "`auto` or `cpu`"]),
     args("finetune base.toml --device cuda:1", &["`--device`: found `cuda:1`"]),
     args("finetune base.toml --device gpu", &["`--device`: found `gpu`", "write `--device cpu`"]),
-    args("finetune base.toml --dtype bf16", &["`--dtype`: found `bf16`", "`f32`", "checkpoint.dtype=bf16"]),
     args("finetune base.toml --dtype f64", &["invalid value 'f64'", "[possible values: f32, bf16]"]),
     args("finetune base.toml --seed -1", &["--seed: `training.seed`: found -1", "0 or more"]),
     args("finetune base.toml --seed one", &["invalid value 'one'", "--seed"]),

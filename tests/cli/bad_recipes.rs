@@ -42,7 +42,7 @@ pub(crate) const CASES: &[Case] = &[
     recipe(Swap(STEPS, "schedule = \"liner\""), &["base.toml:8: `training.schedule`", "did you mean `linear`?"]),
     recipe(Swap(STEPS, "seed = 99999999999999999999"), &["base.toml:8: `training.seed`", "write a smaller number"]),
     recipe(Swap(STEPS, "threads = 0"), &["base.toml:8: `training.threads`", "all cores"]),
-    recipe(Swap(STEPS, "dtype = \"bf16\""), &["base.toml:8: `training.dtype`", "found \"bf16\"", "`f32`"]),
+    recipe(Swap(STEPS, "dtype = \"f16\""), &["base.toml:8: `training.dtype`", "found \"f16\"", "`f32` or `bf16`"]),
     recipe(Swap("learning_rate = 1e-3", "learning_rate = 0.0"), &["base.toml:10: `training.learning_rate`", "a number above 0"]),
     recipe(Swap("learning_rate = 1e-3", "learning_rate = nan"), &["base.toml:10: `training.learning_rate`"]),
     recipe(Swap("batch_tokens = 64", "batch_tokens = 15"), &["base.toml:9: `training.batch_tokens`", "backbone.max_tokens = 16"]),

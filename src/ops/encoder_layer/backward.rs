@@ -8,7 +8,7 @@ use crate::ops::buffers::Buffer;
 use crate::ops::kernel::simd;
 use crate::ops::linear::add_weight_gradient;
 use crate::ops::matmul::{Left, Matrix};
-use crate::ops::number::{Number, convert};
+use crate::ops::number::{Number, widen};
 use candle_core::Result;
 use rayon::prelude::*;
 
@@ -95,13 +95,13 @@ impl<S: Number> Op<S> {
             simd(
                 #[inline(always)]
                 || {
-                    convert(&kept.second_sum[first..][..rows * h], &mut x);
+                    widen(&kept.second_sum[first..][..rows * h], &mut x);
                     numbers.output_norm.backward(&x, d, [sum_w2, sum_b2]);
                     // The residual's gradient stays in `d`; the masked one goes on.
-                    convert(d, &mut x);
+                    x.copy_from_slice(d);
                     mask(&mut x, second_dropout, first);
                     add_columns(&x, sum_out);
-                    convert(&x, d_output);
+                    S::round(&x, d_output);
                 },
             );
 
@@ -113,7 +113,7 @@ impl<S: Number> Op<S> {
                     let before = &kept.inner[block.rows.start * inner..][..rows * inner];
                     self.layer.activation.backward(before, &mut wide, active);
                     add_columns(&wide, sum_inner);
-                    convert(&wide, d_inner);
+                    S::round(&wide, d_inner);
                 },
             );
 
@@ -122,15 +122,15 @@ impl<S: Number> Op<S> {
             simd(
                 #[inline(always)]
                 || {
-                    convert(&kept.first_sum[first..][..rows * h], &mut sum);
-                    convert(&sum, &mut x);
+                    widen(&kept.first_sum[first..][..rows * h], &mut sum);
+                    x.copy_from_slice(&sum);
                     numbers.attention_norm.forward(&mut x);
-                    convert(&x, normed);
+                    S::round(&x, normed);
                     numbers.attention_norm.backward(&sum, d, [sum_w1, sum_b1]);
-                    convert(d, &mut x);
+                    x.copy_from_slice(d);
                     mask(&mut x, first_dropout, first);
                     add_columns(&x, sum_context);
-                    convert(&x, d_attention_output);
+                    S::round(&x, d_attention_output);
                 },
             );
 
@@ -138,7 +138,7 @@ impl<S: Number> Op<S> {
             left.times(&w_context, &mut x, h, false);
             simd(
                 #[inline(always)]
-                || convert(&x, d_context),
+                || S::round(&x, d_context),
             );
             sums
         };
@@ -207,7 +207,7 @@ impl<S: Number> Op<S> {
         states.par_chunks_mut(1 << 14).zip(x.par_chunks(1 << 14)).for_each(|(to, from)| {
             simd(
                 #[inline(always)]
-                || convert(from, to),
+                || S::round(from, to),
             );
         });
         let record = |dense: &Dense, dy: (Matrix<S>, usize), x: (&[S], usize)| {

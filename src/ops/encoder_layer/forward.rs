@@ -5,7 +5,7 @@ use super::{Kept, Op};
 use crate::ops::buffers::Buffer;
 use crate::ops::kernel::simd;
 use crate::ops::matmul::{Left, Matrix};
-use crate::ops::number::{Number, convert};
+use crate::ops::number::Number;
 use crate::ops::random::Dropout;
 use candle_core::Result;
 use rayon::prelude::*;
@@ -83,7 +83,7 @@ impl<S: Number> Op<S> {
                 #[inline(always)]
                 || {
                     add_bias(&mut sums, &bias);
-                    convert(&sums, qkv);
+                    S::round(&sums, qkv);
                 },
             );
         });
@@ -114,7 +114,7 @@ impl<S: Number> Op<S> {
                 #[inline(always)]
                 || {
                     close(&mut states, b_context, first_dropout, first, &x[first..]);
-                    convert(&states, first_sum);
+                    S::round(&states, first_sum);
                     numbers.attention_norm.forward(&mut states);
                 },
             );
@@ -126,7 +126,7 @@ impl<S: Number> Op<S> {
                 #[inline(always)]
                 || {
                     add_bias(&mut wide, b_inner);
-                    convert(&wide, kept_inner);
+                    S::round(&wide, kept_inner);
                     self.layer.activation.forward(&wide, &mut active);
                 },
             );
@@ -136,7 +136,7 @@ impl<S: Number> Op<S> {
                 #[inline(always)]
                 || {
                     close(out, b_out, second_dropout, first, &states);
-                    convert(out, second_sum);
+                    S::round(out, second_sum);
                     numbers.output_norm.forward(out);
                 },
             );

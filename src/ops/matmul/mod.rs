@@ -8,6 +8,9 @@ mod avx512;
 mod pack;
 mod portable;
 
+#[cfg(target_arch = "x86_64")]
+pub use avx512::round;
+
 use super::buffers::Buffer;
 use super::number::{Number, Precision};
 use std::marker::PhantomData;
@@ -76,7 +79,7 @@ impl<'a, S> Matrix<'a, S> {
 }
 
 /// Whether the kernels of this file's folder run, or the portable ones.
-fn own_kernels() -> bool {
+pub fn own_kernels() -> bool {
     #[cfg(target_arch = "x86_64")]
     return avx512::available();
     #[cfg(not(target_arch = "x86_64"))]

@@ -9,49 +9,23 @@ use rayon::prelude::*;
 /// Words from which panels are laid out by several threads.
 const PARALLEL: usize = 1 << 16;
 
+/// Words of a run of numbers along the depth.
 #[inline(always)]
-fn pair<S: Number>(low: S, high: S) -> u32 {
-    u32::from(low.bf16_bits()) | u32::from(high.bf16_bits()) << 16
-}
-
-/// Words of two runs of numbers at neighbouring depths; `high` may be absent at an odd end.
-#[inline(always)]
-fn across<S: Number>(low: &[S], high: Option<&[S]>, word: Word, out: &mut [u32]) {
-    match (word, high) {
-        (Word::Single, _) => {
-            for (out, low) in out.iter_mut().zip(low) {
-                *out = low.to_f32().to_bits();
-            }
-        }
-        (Word::Pair, Some(high)) => {
-            for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
-                *out = pair(*low, *high);
-            }
-        }
-        (Word::Pair, None) => {
-            for (out, low) in out.iter_mut().zip(low) {
-                *out = u32::from(low.bf16_bits());
-            }
-        }
-    }
-}
-
-/// Words of a run of numbers along the depth, `step` apart in `out`.
-#[inline(always)]
-fn along<S: Number>(run: &[S], word: Word, out: &mut [u32], step: usize) {
+fn along<S: Number>(run: &[S], word: Word, out: &mut [u32]) {
     match word {
         Word::Single => {
-            for (value, out) in run.iter().zip(out.iter_mut().step_by(step)) {
+            for (value, out) in run.iter().zip(out.iter_mut()) {
                 *out = value.to_f32().to_bits();
             }
         }
         Word::Pair => {
             let (pairs, rest) = run.as_chunks::<2>();
-            for ([low, high], out) in pairs.iter().zip(out.iter_mut().step_by(step)) {
-                *out = pair(*low, *high);
-            }
+            // SAFETY: a word is two halves, aligned more strictly than they, and every pattern is valid. Where words are
+            // laid out the lower half comes first.
+            let halves = unsafe { std::slice::from_raw_parts_mut(out.as_mut_ptr().cast::<u16>(), 2 * pairs.len()) };
+            S::bf16_run(pairs.as_flattened(), halves);
             if let [low] = rest {
-                out[pairs.len() * step] = u32::from(low.bf16_bits());
+                out[pairs.len()] = u32::from(low.bf16_bits());
             }
         }
     }
@@ -80,25 +54,52 @@ pub fn right<S: Number>(b: Matrix<S>, depth: usize, columns: usize, word: Word) 
 #[inline(always)]
 fn right_panel<S: Number>(b: Matrix<S>, depth: usize, first: usize, used: usize, word: Word, out: &mut [u32]) {
     if b.column == 1 {
-        let run = |d: usize| &b.data[d * b.row + first..][..used];
-        let step = depth.div_ceil(word.count(depth));
-        for (index, out) in out.chunks_exact_mut(COLUMNS).enumerate() {
-            let d = index * step;
-            across(run(d), (d + 1 < depth && step == 2).then(|| run(d + 1)), word, &mut out[..used]);
-            out[used..].fill(0);
-        }
+        across::<S, COLUMNS>(&b.data[first..], b.row, (depth, used), word, out);
         return;
     }
     if used < COLUMNS {
         out.fill(0);
     }
-    for column in 0..used {
+    let numbers = if word == Word::Pair { 2 } else { 1 };
+    let mut done = 0;
+    if b.row == 1 {
+        // Sixteen columns and sixteen words of depth at a time.
+        done = used / 16 * 16;
+        for column in (0..done).step_by(16) {
+            for (block, out) in out.chunks_mut(16 * COLUMNS).enumerate() {
+                let from = block * 16 * numbers;
+                let len = (depth - from).min(16 * numbers);
+                let mut rows = [[0; 16]; 16];
+                for (i, row) in rows.iter_mut().enumerate() {
+                    along(&b.data[(first + column + i) * b.column + from..][..len], word, row);
+                }
+                transpose(&rows, &mut out[column..]);
+            }
+        }
+    }
+    for column in done..used {
         let start = (first + column) * b.column;
-        if b.row == 1 {
-            along(&b.data[start..][..depth], word, &mut out[column..], COLUMNS);
-        } else {
-            let run: Vec<S> = (0..depth).map(|d| b.data[start + d * b.row]).collect();
-            along(&run, word, &mut out[column..], COLUMNS);
+        let run: Vec<S> = (0..depth).map(|d| b.data[start + d * b.row]).collect();
+        let mut words = vec![0; word.count(depth)];
+        along(&run, word, &mut words);
+        for (out, word) in out[column..].iter_mut().step_by(COLUMNS).zip(words) {
+            *out = word;
+        }
+    }
+}
+
+/// Writes word `j` of row `i` to `out[j * COLUMNS + i]`, as far as `out` reaches.
+#[inline(always)]
+fn transpose(rows: &[[u32; 16]; 16], out: &mut [u32]) {
+    #[cfg(target_arch = "x86_64")]
+    if out.len() >= 15 * COLUMNS + 16 && super::own_kernels() {
+        // SAFETY: the instructions are there, and sixteen runs of sixteen words fit.
+        unsafe { super::avx512::transpose(rows, out.as_mut_ptr(), COLUMNS) };
+        return;
+    }
+    for (j, out) in out.chunks_mut(COLUMNS).enumerate().take(16) {
+        for (out, row) in out.iter_mut().zip(rows) {
+            *out = row[j];
         }
     }
 }
@@ -111,28 +112,55 @@ pub fn left<S: Number>(a: Matrix<S>, rows: usize, depth: usize, word: Word) -> B
         #[inline(always)]
         || {
             if a.row == 1 {
-                let step = depth.div_ceil(words.max(1)).max(1);
-                for (group, out) in out.chunks_exact_mut((words * ROWS).max(1)).enumerate() {
-                    let first = group * ROWS;
-                    let used = (rows - first).min(ROWS);
-                    let run = |d: usize| &a.data[d * a.column + first..][..used];
-                    for (index, out) in out.chunks_exact_mut(ROWS).enumerate() {
-                        let d = index * step;
-                        across(run(d), (d + 1 < depth && step == 2).then(|| run(d + 1)), word, &mut out[..used]);
-                    }
-                }
+                across::<S, ROWS>(a.data, a.column, (depth, rows), word, &mut out);
             } else {
                 for (row, out) in out.chunks_exact_mut(words.max(1)).take(rows).enumerate() {
                     let start = row * a.row;
                     if a.column == 1 {
-                        along(&a.data[start..][..depth], word, out, 1);
+                        along(&a.data[start..][..depth], word, out);
                     } else {
                         let run: Vec<S> = (0..depth).map(|d| a.data[start + d * a.column]).collect();
-                        along(&run, word, out, 1);
+                        along(&run, word, out);
                     }
                 }
             }
         },
     );
     out
+}
+
+/// Words of `depth` rows of `columns` numbers, `row` apart: `[panel][word][column]`, panels `WIDTH` wide. Columns beyond
+/// the last hold anything.
+#[inline(always)]
+fn across<S: Number, const WIDTH: usize>(
+    from: &[S],
+    row: usize,
+    (depth, columns): (usize, usize),
+    word: Word,
+    out: &mut [u32],
+) {
+    let words = word.count(depth);
+    if words == 0 || columns == 0 {
+        return;
+    }
+    assert!((depth - 1) * row + columns <= from.len() && columns.next_multiple_of(WIDTH) * words <= out.len());
+    match word {
+        Word::Single => {
+            for d in 0..depth {
+                for (panel, run) in from[d * row..][..columns].chunks(WIDTH).enumerate() {
+                    let out = &mut out[(panel * words + d) * WIDTH..];
+                    for (out, value) in out.iter_mut().zip(run) {
+                        *out = value.to_f32().to_bits();
+                    }
+                }
+            }
+        }
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: words are laid out only where the instructions are; the assert above holds for both slices.
+        Word::Pair => unsafe {
+            super::avx512::pair_panels::<S, WIDTH>(from.as_ptr(), row, (depth, columns), out.as_mut_ptr());
+        },
+        #[cfg(not(target_arch = "x86_64"))]
+        Word::Pair => unreachable!("words are laid out only where there are kernels for them"),
+    }
 }
