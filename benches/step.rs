@@ -61,7 +61,8 @@ fn model(tasks: usize, dropout: f32) -> MultiTask {
     }
     let head = HeadOptions { dropout, ..HeadOptions::new(TaskType::Classification, CLASSES, Pooling::Mean) };
     let heads = (0..tasks).map(|task| (format!("task{task}"), head.clone())).collect();
-    MultiTask::new(config, weights, heads, &ModelOptions { freeze: Freeze::None, seed: 0, trained_heads: false }).unwrap()
+    MultiTask::new(config, weights, heads, &ModelOptions { freeze: Freeze::None, seed: 0, trained_heads: false })
+        .unwrap()
 }
 
 fn batch(tokens: usize, length: usize, tasks: usize, random: &mut Random) -> Batch {
@@ -76,7 +77,12 @@ fn batch(tokens: usize, length: usize, tasks: usize, random: &mut Random) -> Bat
     let task = |task: usize| {
         let own = task * sequences / tasks..(task + 1) * sequences / tasks;
         let classes = own.clone().map(|_| random.next() as u32 % CLASSES as u32).collect();
-        TaskBatch { task, tokens: own.start * length..own.end * length, sequences: own, targets: Targets::Classes(classes) }
+        TaskBatch {
+            task,
+            tokens: own.start * length..own.end * length,
+            sequences: own,
+            targets: Targets::Classes(classes),
+        }
     };
     Batch { packed, tasks: (0..tasks).map(task).collect() }
 }
@@ -95,7 +101,12 @@ fn main() {
             ..Training::default()
         },
         tasks: (0..tasks)
-            .map(|task| (format!("task{task}"), serde_json::from_value(json!({"type": "classification", "train": "-"})).unwrap()))
+            .map(|task| {
+                (
+                    format!("task{task}"),
+                    serde_json::from_value(json!({"type": "classification", "train": "-"})).unwrap(),
+                )
+            })
             .collect(),
         ..Recipe::default()
     };

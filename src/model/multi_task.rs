@@ -1,14 +1,15 @@
 //! One backbone, several heads, one arena.
 
 use super::backbones::{BackboneConfig, Depth, ParameterSpec};
+use super::losses::TaskLoss;
 use super::weights::take;
-use super::{Backbone, Head, HeadOptions, Pass, Prediction, Weight, Weights};
+use super::{Backbone, Head, HeadOptions, Losses, Pass, Prediction, Weight, Weights};
 use crate::data::{Batch, Packed};
 use crate::error::{Problem, Result};
 use crate::gradient::{Arena, Owner, Parameter};
 use crate::ops::philox;
 use crate::recipe::{Freeze, Pooling};
-use candle_core::{Device, Shape, Tensor};
+use candle_core::{Device, Shape, Tensor, Var};
 use indexmap::IndexMap;
 
 /// How a model is put together from weights.
@@ -164,14 +165,17 @@ impl MultiTask {
     }
 
     /// The mean loss of every task in the batch, in the batch's order.
-    pub fn losses(&self, batch: &Batch, pass: &Pass) -> Result<Vec<Tensor>> {
+    pub fn losses(&self, batch: &Batch, pass: &Pass) -> Result<Losses> {
         let hidden = self.hidden(&batch.packed, pass)?;
-        let losses = batch.tasks.iter().map(|task| {
+        let tasks = batch.tasks.iter().map(|task| {
             let head = &self.heads[task.task];
-            let logits = head.logits(&self.backbone, &hidden, &batch.packed, task.sequences.clone(), pass)?;
-            Ok(head.loss(&logits, &task.targets)?)
+            let states = hidden.narrow(0, task.tokens.start, task.tokens.len())?;
+            let leaf = pass.root().map(|_| Var::from_tensor(&states)).transpose()?;
+            let states = leaf.as_ref().map_or(&states, Var::as_tensor);
+            let logits = head.logits(&self.backbone, states, &batch.packed, task.sequences.clone(), pass)?;
+            Ok(TaskLoss { loss: head.loss(&logits, &task.targets)?, leaf, tokens: task.tokens.clone() })
         });
-        losses.collect()
+        Ok(Losses { tasks: tasks.collect::<Result<_>>()?, hidden })
     }
 
     /// Answers of some heads to every packed sequence, from one pass of the backbone: `[head][sequence]`.
@@ -188,7 +192,8 @@ impl MultiTask {
         let hidden = self.hidden(&batch.packed, pass)?;
         let tasks = batch.tasks.iter().map(|task| {
             let head = &self.heads[task.task];
-            let logits = head.logits(&self.backbone, &hidden, &batch.packed, task.sequences.clone(), pass)?;
+            let states = hidden.narrow(0, task.tokens.start, task.tokens.len())?;
+            let logits = head.logits(&self.backbone, &states, &batch.packed, task.sequences.clone(), pass)?;
             let loss = head.loss(&logits, &task.targets)?.to_scalar()?;
             Ok((decode(head, &logits, &batch.packed, task.sequences.clone())?, loss))
         });

@@ -1,6 +1,6 @@
-//! Where candle's gradient tape begins.
+//! Where candle's gradient tape begins and where it is read from.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 
 /// `x`, but tracked: candle runs the backward pass of an op only if something before it is tracked, and parameters
 /// in the arena are not. `root` is any variable; it gets no gradient.
@@ -21,5 +21,32 @@ impl CustomOp2 for Anchor {
 
     fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         Ok((x.track_op().then(|| gradient.clone()), None))
+    }
+}
+
+/// A scalar whose backward pass gives `x` the gradient `gradient`, of the same shape.
+///
+/// # Errors
+/// If the shapes differ.
+pub fn seed(x: &Tensor, gradient: Tensor) -> Result<Tensor> {
+    if x.shape() != gradient.shape() {
+        candle_core::bail!("seed: a gradient {:?} for {:?}", gradient.shape(), x.shape());
+    }
+    x.apply_op1(Seed(gradient))
+}
+
+struct Seed(Tensor);
+
+impl CustomOp1 for Seed {
+    fn name(&self) -> &'static str {
+        "seed"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(vec![0.0]), Shape::from(())))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(self.0.clone()))
     }
 }

@@ -211,7 +211,6 @@ fn scatter<S: Number>(rows: &[f32], d: usize, out: &mut [S], width: usize) {
     }
 }
 
-
 struct Op {
     width: usize,
     options: Attention,

@@ -56,6 +56,12 @@ impl<T: Pooled> Buffer<T> {
         Self { values, len }
     }
 
+    /// A copy of `numbers`.
+    pub fn copy(numbers: &[T]) -> Self {
+        let mut buffer = Self::stale(numbers.len());
+        buffer.copy_from_slice(numbers);
+        buffer
+    }
 }
 
 impl<T: Pooled> Drop for Buffer<T> {

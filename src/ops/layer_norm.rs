@@ -71,7 +71,8 @@ pub(super) fn backward(x: &[f32], dy: &mut [f32], weight: &[f32], epsilon: f32, 
     let (mean, scale) = moments(x, epsilon);
     let n = x.len() as f32;
     let [mut g_lanes, mut gx_lanes] = [[0.0f32; 16]; 2];
-    let ((dys, dy_rest), (ws, w_rest), (xs, x_rest)) = (dy.as_chunks::<16>(), weight.as_chunks::<16>(), x.as_chunks::<16>());
+    let ((dys, dy_rest), (ws, w_rest), (xs, x_rest)) =
+        (dy.as_chunks::<16>(), weight.as_chunks::<16>(), x.as_chunks::<16>());
     for ((dy, w), x) in dys.iter().zip(ws).zip(xs) {
         for i in 0..16 {
             let g = dy[i] * w[i];

@@ -1,8 +1,9 @@
 //! How activations are kept between the passes and multiplied: in f32, or in bf16 with sums in f32.
 
-use super::buffers::Pooled;
+use super::buffers::{Buffer, Pooled};
 use half::bf16;
 use half::slice::HalfFloatSliceExt;
+use rayon::prelude::*;
 
 /// The type of products: sums are always f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +31,9 @@ pub trait Number: Pooled {
 
     /// The nearest numbers.
     fn round(from: &[f32], to: &mut [Self]);
+
+    /// The nearest numbers of a buffer that is no longer needed.
+    fn take(buffer: Buffer<f32>) -> Buffer<Self>;
 
     /// The bits of the nearest bf16 of each number.
     fn bf16_run(from: &[Self], to: &mut [u16]);
@@ -63,6 +67,10 @@ impl Number for f32 {
     #[inline(always)]
     fn round(from: &[f32], to: &mut [Self]) {
         to.copy_from_slice(&from[..to.len()]);
+    }
+
+    fn take(buffer: Buffer<f32>) -> Buffer<Self> {
+        buffer
     }
 
     #[inline(always)]
@@ -100,6 +108,12 @@ impl Number for bf16 {
     #[inline(always)]
     fn round(from: &[f32], to: &mut [Self]) {
         f32::bf16_run(&from[..to.len()], to.reinterpret_cast_mut());
+    }
+
+    fn take(buffer: Buffer<f32>) -> Buffer<Self> {
+        let mut rounded = Buffer::stale(buffer.len());
+        rounded.par_chunks_mut(1 << 14).zip(buffer.par_chunks(1 << 14)).for_each(|(to, from)| Self::round(from, to));
+        rounded
     }
 
     #[inline(always)]

@@ -8,7 +8,6 @@ use crate::model::backbones::Depth;
 use crate::model::{MultiTask, Pass};
 use crate::ops::{Noise, Precision};
 use crate::recipe::{Recipe, TrainingDtype};
-use candle_core::Tensor;
 use std::sync::Arc;
 
 /// A model in training.
@@ -101,8 +100,7 @@ impl Trainer {
             let pass = self.pass(batch, index, batches.len())?;
             let losses = self.model.losses(batch, &pass)?;
             let mut observed = vec![None; tasks];
-            for (task, loss) in batch.tasks.iter().zip(&losses) {
-                let value = loss.to_scalar::<f32>()?;
+            for (task, value) in batch.tasks.iter().zip(losses.values()?) {
                 if !value.is_finite() {
                     return Err(not_finite(step, &self.tasks[task.task], "the loss", value));
                 }
@@ -113,18 +111,10 @@ impl Trainer {
             let balance = self.balance.weights(&observed);
             weights = balance.iter().zip(&self.weights).map(|(balance, weight)| balance * weight).collect();
             let scale = 1.0 / (tasks * batches.len()) as f64;
-            let mut objective: Option<Tensor> = None;
-            for (task, task_loss) in batch.tasks.iter().zip(losses) {
-                loss += scale * weights[task.task] * f64::from(observed[task.task].unwrap_or(0.0));
-                let weighted = (task_loss * (scale * weights[task.task]))?;
-                objective = Some(match objective {
-                    Some(sum) => (sum + weighted)?,
-                    None => weighted,
-                });
-            }
-            if let Some(objective) = objective {
-                objective.backward()?;
-            }
+            let scaled: Vec<f64> = batch.tasks.iter().map(|task| scale * weights[task.task]).collect();
+            let terms = batch.tasks.iter().zip(&scaled);
+            loss += terms.map(|(task, scale)| scale * f64::from(observed[task.task].unwrap_or(0.0))).sum::<f64>();
+            losses.backward(&scaled)?;
         }
 
         let gradient_norm = self.store.lock().norm();
@@ -161,7 +151,9 @@ impl Trainer {
         let attempt = |index: usize, batch: &Batch, task: usize| -> Result<Option<(usize, f32)>> {
             self.store.lock().zero();
             let pass = self.pass(batch, index, batches.len())?;
-            self.model.losses(batch, &pass)?[task].backward()?;
+            let mut weights = vec![0.0; batch.tasks.len()];
+            weights[task] = 1.0;
+            self.model.losses(batch, &pass)?.backward(&weights)?;
             let rows = self.store.lock();
             let values = || rows.shared[0].iter().chain(&rows.heads);
             Ok(rows.first_non_finite().map(|offset| (offset, *values().nth(offset).unwrap_or(&f32::NAN))))

@@ -2,12 +2,11 @@
 
 use crate::setup::{Setup, task_batch};
 use crate::support::{Golden, Random, relative_error};
-use candle_core::Tensor;
 use mtl_zoo::data::packing::IGNORE;
 use mtl_zoo::data::{Batch, Packed, Targets};
 use mtl_zoo::gradient::GradientStore;
 use mtl_zoo::model::{BackboneConfig, HeadOptions, ModelOptions, MultiTask, Pass};
-use mtl_zoo::ops::Noise;
+use mtl_zoo::ops::{Noise, Precision};
 use mtl_zoo::recipe::{Freeze, Pooling, TaskType};
 use mtl_zoo::train::Trainer;
 use std::sync::Arc;
@@ -17,8 +16,8 @@ fn gradients(model: &MultiTask, batch: &Batch, weights: &[f64], rows: usize) -> 
     let store = Arc::new(GradientStore::new(model.arena().len(), model.arena().shared_len(), rows));
     let pass = Pass::training(&store, batch, Some(Noise::new(3, 1))).unwrap();
     let losses = model.losses(batch, &pass).unwrap();
-    let weighted = batch.tasks.iter().zip(&losses).map(|(task, loss)| (loss * weights[task.task]).unwrap());
-    weighted.reduce(|a, b| (a + b).unwrap()).unwrap().backward().unwrap();
+    let weights: Vec<f64> = batch.tasks.iter().map(|task| weights[task.task]).collect();
+    losses.backward(&weights).unwrap();
     let rows = store.lock();
     (rows.shared.clone(), rows.heads.clone())
 }
@@ -150,6 +149,52 @@ fn accumulated_batches_give_their_mean() {
 fn inference_records_nothing() {
     let model = model("bert_absolute", 0.1);
     let batch = batch(&mut Random(5), None);
-    let losses = model.losses(&batch, &Pass::inference()).unwrap();
-    assert!(losses.iter().all(|loss: &Tensor| !loss.track_op()));
+    assert!(!model.hidden(&batch.packed, &Pass::inference()).unwrap().track_op());
+}
+
+/// Cosine of the angle between two gradients.
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+#[test]
+fn computing_layers_again_changes_no_bit() {
+    for (name, precision) in [("bert_absolute", Precision::F32), ("bert_wide", Precision::Bf16)] {
+        let model = model(name, 0.1);
+        let batch = batch(&mut Random(8), None);
+        let run = |recompute| {
+            let store = Arc::new(GradientStore::new(model.arena().len(), model.arena().shared_len(), 4));
+            let pass = Pass::training(&store, &batch, Some(Noise::new(3, 1))).unwrap();
+            let pass = pass.in_precision(precision).recomputing(recompute);
+            model.losses(&batch, &pass).unwrap().backward(&[1.0; 4]).unwrap();
+            store.lock().shared.concat()
+        };
+        let kept = run(false);
+        assert!(kept.iter().any(|x| *x != 0.0) && kept == run(true), "{name}");
+    }
+}
+
+#[test]
+fn bf16_products_give_nearly_the_gradients_of_f32() {
+    for name in ["bert_absolute", "bert_relative_key_query", "bert_wide"] {
+        let model = model(name, 0.1);
+        let batch = batch(&mut Random(9), None);
+        let run = |precision| {
+            let store = Arc::new(GradientStore::new(model.arena().len(), model.arena().shared_len(), 4));
+            let pass = Pass::training(&store, &batch, Some(Noise::new(3, 1))).unwrap().in_precision(precision);
+            let losses = model.losses(&batch, &pass).unwrap();
+            losses.backward(&[1.0; 4]).unwrap();
+            let rows = store.lock();
+            (losses.values().unwrap(), rows.shared.clone())
+        };
+        let ((losses, exact), (rounded_losses, rounded)) = (run(Precision::F32), run(Precision::Bf16));
+        for (exact, rounded) in losses.iter().zip(&rounded_losses) {
+            assert!((exact - rounded).abs() < 0.02 * exact.abs().max(0.1), "{name}: loss {exact}, in bf16 {rounded}");
+        }
+        for (task, (exact, rounded)) in exact.iter().zip(&rounded).enumerate() {
+            assert!(cosine(exact, rounded) > 0.998, "{name}, task {task}: {}", cosine(exact, rounded));
+            assert!(exact != rounded, "{name}: bf16 must not be f32");
+        }
+    }
 }

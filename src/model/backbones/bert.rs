@@ -5,7 +5,9 @@ use super::bert_config::PositionEmbedding;
 use crate::data::Packed;
 use crate::gradient::{Parameter, Recorder};
 use crate::model::Pass;
-use crate::ops::{self, Activation, Attention, Dense, EmbeddingTables, EncoderLayer, LayerOptions, Norm, RelativePositions};
+use crate::ops::{
+    self, Activation, Attention, Dense, EmbeddingTables, EncoderLayer, LayerOptions, Norm, RelativePositions,
+};
 use candle_core::{Result, Tensor};
 use std::sync::Arc;
 
@@ -58,14 +60,24 @@ impl Bert {
         let Norm { weight, bias, epsilon } = &self.norm;
         let normed = ops::layer_norm(&embedded, weight, bias, *epsilon, recorder)?;
         let mut states = ops::dropout(&normed, pass.dropout(self.dropout))?;
-        for layer in &self.layers {
-            // Below the first trained layer nothing is recorded: no memory, no backward work.
-            if let (false, Some(root), Some(_)) = (states.track_op(), pass.root(), layer.parameters.output.weight.slot) {
-                states = ops::anchor(&states, root)?;
-            }
-            states = layer.forward(&states, packed, pass, recorder)?;
+        // Below the first trained layer nothing is recorded: no memory, no backward work.
+        let trained = |layer: &Layer| states.track_op() || layer.parameters.output.weight.slot.is_some();
+        let first = match pass.root() {
+            Some(_) => self.layers.iter().position(trained).unwrap_or(self.layers.len()),
+            None => 0,
+        };
+        let (below, above) = self.layers.split_at(first);
+        let run = |states: &Tensor, layers: &[Layer]| {
+            let layers = layers.iter().map(|layer| layer.with_options(packed, pass, recorder)).collect();
+            ops::encoder(states, layers, pass.precision(), pass.recompute())
+        };
+        if !below.is_empty() {
+            states = run(&states, below)?;
         }
-        Ok(states)
+        if let (false, Some(root), false) = (states.track_op(), pass.root(), above.is_empty()) {
+            states = ops::anchor(&states, root)?;
+        }
+        run(&states, above)
     }
 
     pub(super) fn pooler(&self, first: &Tensor, task: usize, pass: &Pass) -> Option<Result<Tensor>> {
@@ -108,7 +120,13 @@ impl Layer {
         }
     }
 
-    fn forward(&self, x: &Tensor, packed: &Packed, pass: &Pass, recorder: Option<&Recorder>) -> Result<Tensor> {
+    /// The layer as the op takes it.
+    fn with_options(
+        &self,
+        packed: &Packed,
+        pass: &Pass,
+        recorder: Option<&Recorder>,
+    ) -> (Arc<EncoderLayer>, LayerOptions) {
         let attention = Attention {
             starts: packed.starts.clone(),
             heads: self.heads,
@@ -117,7 +135,6 @@ impl Layer {
             recorder: recorder.cloned(),
         };
         let dropout = [pass.dropout(self.dropout), pass.dropout(self.dropout)];
-        let options = LayerOptions { attention, dropout, precision: pass.precision(), recompute: pass.recompute() };
-        ops::encoder_layer(x, &self.parameters, options)
+        (self.parameters.clone(), LayerOptions { attention, dropout })
     }
 }

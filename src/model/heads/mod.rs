@@ -80,11 +80,12 @@ impl Head {
         &self.options
     }
 
-    /// Logits of the sequences in `sequences`: `[sequences, outputs]`, or `[tokens, outputs]` for tags.
+    /// Logits from hidden states `[tokens, hidden]` of the sequences in `sequences`: `[sequences, outputs]`, or `[tokens,
+    /// outputs]` for tags.
     pub(super) fn logits(
         &self,
         backbone: &Backbone,
-        hidden: &Tensor,
+        states: &Tensor,
         packed: &Packed,
         sequences: Range<usize>,
         pass: &Pass,
@@ -92,11 +93,7 @@ impl Head {
         let first = packed.starts[sequences.start];
         let starts: Vec<u32> =
             packed.starts[sequences.start..=sequences.end].iter().map(|start| start - first).collect();
-        let tokens = starts.last().map_or(0, |&end| end as usize);
-        let mut states = hidden.narrow(0, first as usize, tokens)?;
-        if let (false, Some(root)) = (states.track_op(), pass.root()) {
-            states = ops::anchor(&states, root)?;
-        }
+        let mut states = states.clone();
         if self.options.kind != TaskType::TokenClassification {
             states = match self.options.pooling {
                 Pooling::Cls => ops::pool(&states, &starts, PoolKind::First)?,

@@ -95,12 +95,7 @@ pub unsafe fn multiply(
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn panels<P: Product>(
-    (rows, columns, depth): (usize, usize, usize),
-    left: Left,
-    right: *const u32,
-    out: Out,
-) {
+unsafe fn panels<P: Product>((rows, columns, depth): (usize, usize, usize), left: Left, right: *const u32, out: Out) {
     let mut first = 0;
     loop {
         let now = (depth - first).min(DEPTH);
@@ -110,8 +105,7 @@ unsafe fn panels<P: Product>(
             unsafe {
                 let left = Left { words: left.words.add(first * left.step), ..left };
                 let right = right.add((panel * depth + first) * COLUMNS);
-                let out =
-                    Out { numbers: out.numbers.add(column), keep: out.keep || first > 0, ..out };
+                let out = Out { numbers: out.numbers.add(column), keep: out.keep || first > 0, ..out };
                 match width.div_ceil(16) {
                     1 => tiles::<P, 1>((rows, width, now), left, right, out),
                     2 => tiles::<P, 2>((rows, width, now), left, right, out),
@@ -221,10 +215,9 @@ unsafe fn load<S: Number>(from: *const S, mask: u16) -> __m512i {
     // SAFETY: `S` is f32 or bf16, as its precision says.
     unsafe {
         let halves = match S::PRECISION {
-            Precision::F32 => std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(
-                mask,
-                from.cast(),
-            ))),
+            Precision::F32 => {
+                std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, from.cast())))
+            }
             Precision::Bf16 => _mm256_maskz_loadu_epi16(mask, from.cast()),
         };
         _mm512_cvtepu16_epi32(halves)

@@ -2,7 +2,7 @@
 
 use super::forward::mask;
 use super::numbers::LayerNumbers;
-use super::{Dense, Kept, Op};
+use super::{Dense, Kept, Layer};
 use crate::gradient::{Parameter, Recorder};
 use crate::ops::buffers::Buffer;
 use crate::ops::kernel::simd;
@@ -44,11 +44,11 @@ fn pieces<const N: usize>(mut all: &mut [f32], lengths: [usize; N]) -> [&mut [f3
     })
 }
 
-impl<S: Number> Op<S> {
-    /// The gradient of `x`, from the gradient `dy` of the result. Records the parameters' gradients.
-    pub(super) fn backward(&self, x: &[f32], dy: &[f32], kept: &Kept<S>) -> Result<Vec<f32>> {
+impl<S: Number> Layer<S> {
+    /// Replaces the gradient of the layer's result by that of its input. Records the parameters' gradients.
+    pub(super) fn backward(&self, dx: &mut [f32], kept: &Kept<S>) -> Result<()> {
         let (h, inner) = (self.hidden, self.inner);
-        let tokens = x.len() / h;
+        let tokens = dx.len() / h;
         let mut t = Transient::<S> {
             normed: Buffer::stale(tokens * h),
             active: Buffer::stale(tokens * inner),
@@ -58,16 +58,15 @@ impl<S: Number> Op<S> {
             d_context: Buffer::stale(tokens * h),
             d_qkv: Buffer::stale(tokens * 3 * h),
         };
-        let numbers = LayerNumbers::new(&self.layer)?;
-        let mut dx = dy.to_vec();
-        self.feed_forward_backward(&numbers, kept, &mut t, &mut dx);
+        let numbers = LayerNumbers::new(&self.parameters)?;
+        self.feed_forward_backward(&numbers, kept, &mut t, dx);
         let d_context = Matrix::new(&t.d_context[..], h);
         self.options.attention.backward(kept.parts(h), h, d_context, &mut t.d_qkv)?;
-        self.project_backward(&numbers, &t.d_qkv, &mut dx);
+        self.project_backward(&numbers, &t.d_qkv, dx);
         if let Some(recorder) = self.recorder() {
-            self.record_weights(recorder, x, kept, &t);
+            self.record_weights(recorder, kept, &t);
         }
-        Ok(dx)
+        Ok(())
     }
 
     /// From the gradient of the layer's result, in `dx`, to those of the attention's result, and of `x` by way of the
@@ -111,7 +110,7 @@ impl<S: Number> Op<S> {
                 #[inline(always)]
                 || {
                     let before = &kept.inner[block.rows.start * inner..][..rows * inner];
-                    self.layer.activation.backward(before, &mut wide, active);
+                    self.parameters.activation.backward(before, &mut wide, active);
                     add_columns(&wide, sum_inner);
                     S::round(&wide, d_inner);
                 },
@@ -143,7 +142,7 @@ impl<S: Number> Op<S> {
             sums
         };
         let sums: Vec<Vec<f32>> = work.into_par_iter().map(backward).collect();
-        let layer = &self.layer;
+        let layer = &self.parameters;
         let parameters = [
             &layer.intermediate.bias,
             &layer.output.bias,
@@ -183,7 +182,7 @@ impl<S: Number> Op<S> {
             sums
         };
         let sums: Vec<Vec<f32>> = work.into_par_iter().map(backward).collect();
-        self.record_sums(sums, &self.layer.qkv.each_ref().map(|dense| &dense.bias));
+        self.record_sums(sums, &self.parameters.qkv.each_ref().map(|dense| &dense.bias));
     }
 
     /// Adds the sums of each block, one piece a parameter, to the parameters' gradients, blocks in order.
@@ -201,15 +200,8 @@ impl<S: Number> Op<S> {
     }
 
     /// The gradients of all weights that are matrices.
-    fn record_weights(&self, recorder: &Recorder, x: &[f32], kept: &Kept<S>, t: &Transient<S>) {
-        let (h, inner, layer) = (self.hidden, self.inner, &self.layer);
-        let mut states = Buffer::<S>::stale(x.len());
-        states.par_chunks_mut(1 << 14).zip(x.par_chunks(1 << 14)).for_each(|(to, from)| {
-            simd(
-                #[inline(always)]
-                || S::round(from, to),
-            );
-        });
+    fn record_weights(&self, recorder: &Recorder, kept: &Kept<S>, t: &Transient<S>) {
+        let (h, inner, layer) = (self.hidden, self.inner, &self.parameters);
         let record = |dense: &Dense, dy: (Matrix<S>, usize), x: (&[S], usize)| {
             let Some(slot) = dense.weight.slot else { return };
             recorder.record(slot, |rows, dw| add_weight_gradient(rows, dy, (Matrix::new(x.0, x.1), x.1), dw));
@@ -219,7 +211,7 @@ impl<S: Number> Op<S> {
         record(&layer.attention_output, (Matrix::new(&t.d_attention_output, h), h), (&kept.context, h));
         for (part, dense) in layer.qkv.iter().enumerate() {
             let dy = Matrix { data: t.d_qkv.get(part * h..).unwrap_or(&[]), row: 3 * h, column: 1 };
-            record(dense, (dy, h), (&states, h));
+            record(dense, (dy, h), (&kept.input, h));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The forward pass.
 
 use super::numbers::LayerNumbers;
-use super::{Kept, Op};
+use super::{Kept, Layer};
 use crate::ops::buffers::Buffer;
 use crate::ops::kernel::simd;
 use crate::ops::matmul::{Left, Matrix};
@@ -43,20 +43,22 @@ pub(super) fn mask(rows: &mut [f32], dropout: Option<Dropout>, first: usize) {
     }
 }
 
-impl<S: Number> Op<S> {
-    /// Writes the layer's result for `x` to `out`. Without `keep`, what is returned lacks what only a backward pass needs.
+impl<S: Number> Layer<S> {
+    /// Writes the layer's result for `x` to `out`. The input is not kept here; without `keep` nothing is that only a backward
+    /// pass needs.
     pub(super) fn forward(&self, x: &[f32], out: &mut [f32], keep: bool) -> Result<Kept<S>> {
         let (h, inner) = (self.hidden, self.inner);
         let tokens = x.len() / h;
         let rows_kept = if keep { tokens } else { 0 };
         let mut kept = Kept {
+            input: Buffer::stale(0),
             qkv: Buffer::stale(tokens * 3 * h),
             context: Buffer::stale(0),
             first_sum: Buffer::stale(rows_kept * h),
             second_sum: Buffer::stale(rows_kept * h),
             inner: Buffer::stale(rows_kept * inner),
         };
-        let numbers = LayerNumbers::new(&self.layer)?;
+        let numbers = LayerNumbers::new(&self.parameters)?;
         self.project(&numbers, x, &mut kept.qkv);
         let mut context = Buffer::stale(tokens * h);
         self.options.attention.forward(kept.parts(h), h, &mut context)?;
@@ -127,7 +129,7 @@ impl<S: Number> Op<S> {
                 || {
                     add_bias(&mut wide, b_inner);
                     S::round(&wide, kept_inner);
-                    self.layer.activation.forward(&wide, &mut active);
+                    self.parameters.activation.forward(&wide, &mut active);
                 },
             );
 
