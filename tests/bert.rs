@@ -39,7 +39,7 @@ struct Outcome {
 
 /// Hidden and pooled states, and the gradients of their products with the cotangents.
 fn run(model: &MultiTask, packed: &Packed, hidden: &[f32], pooled: Option<&[f32]>) -> Outcome {
-    let store = Arc::new(GradientStore::new(model.arena().len(), model.arena().shared_len(), 1));
+    let store = Arc::new(GradientStore::new(model.arena(), 1));
     let batch = Batch { packed: packed.clone(), tasks: vec![] };
     let pass = Pass::training(&store, &batch, None).unwrap();
     let states = model.hidden(packed, &pass).unwrap();
@@ -64,7 +64,7 @@ fn run_golden(golden: &Golden, model: &MultiTask) -> Outcome {
 
 fn gradient(model: &MultiTask, outcome: &Outcome, name: &str) -> Vec<f32> {
     let slot = model.arena().entries()[name].slot;
-    outcome.gradients.lock().slice_mut(slot, 0).to_vec()
+    outcome.gradients.lock().gradient(slot, 0)
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_packed_batch_is_each_sequence_alone() {
         let cotangent = golden.floats("cotangent.hidden");
         let together = run(&model, &packed, &cotangent, None);
         let width = model.config().hidden();
-        let alone = Arc::new(GradientStore::new(model.arena().len(), model.arena().shared_len(), 1));
+        let mut alone = vec![0.0f64; model.arena().len()];
         let mut hidden = Vec::new();
         for sequence in 0..packed.sequences() {
             let tokens = packed.sequence(sequence);
@@ -181,15 +181,13 @@ fn a_packed_batch_is_each_sequence_alone() {
             };
             let outcome = run(&model, &one, &cotangent[tokens.start * width..tokens.end * width], None);
             hidden.extend(outcome.hidden);
-            let mut sum = alone.lock();
-            let one = outcome.gradients.lock();
-            sum.shared[0].iter_mut().zip(&one.shared[0]).for_each(|(sum, value)| *sum += value);
+            let one = outcome.gradients.lock().whole(0);
+            alone.iter_mut().zip(one).for_each(|(sum, value)| *sum += f64::from(value));
         }
         let expected: Vec<f64> = hidden.iter().map(|&x| x.into()).collect();
         let error = relative_error(&together.hidden, &expected);
         assert!(error < 1e-5, "{name}: hidden states differ by {error:e}");
-        let expected: Vec<f64> = alone.lock().shared[0].iter().map(|&x| x.into()).collect();
-        let error = relative_error(&together.gradients.lock().shared[0], &expected);
+        let error = relative_error(&together.gradients.lock().whole(0), &alone);
         assert!(error < 1e-5, "{name}: gradients differ by {error:e}");
     }
 }

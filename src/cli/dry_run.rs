@@ -120,7 +120,7 @@ fn plan(prepared: Prepared, sizes: &[usize]) -> Result<Plan> {
     // A run writes its recipe when it starts; this one is thrown away.
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let run = Run::start(prepared, folder.path())?;
-    let (steps, model) = (run.steps(), run.model());
+    let (steps, model) = (run.steps(), run.layout());
     let (backbone, heads) = model.size();
     let trainable = model.arena().len();
 

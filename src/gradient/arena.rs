@@ -12,6 +12,8 @@ use indexmap::IndexMap;
 pub enum Owner {
     /// The trunk: every task may contribute, so gradients can be kept a row a task.
     Shared,
+    /// A table of the trunk of which a step touches few rows, those of its token ids. Its gradients are kept by row.
+    Table,
     /// One task's head.
     Head,
 }
@@ -52,34 +54,53 @@ pub struct Entry {
     pub slot: Slot,
 }
 
-/// The flat buffer: shared parameters first, then those of the heads.
+/// Where a table lies in the flat buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// First number.
+    pub offset: usize,
+    /// Rows.
+    pub entries: usize,
+    /// Numbers of a row.
+    pub width: usize,
+}
+
+/// The flat buffer: shared parameters first, then tables, then the heads' parameters.
 #[derive(Debug)]
 pub struct Arena {
     flat: Tensor,
     entries: IndexMap<String, Entry>,
+    tables: Vec<Table>,
     shared: usize,
+    heads: usize,
 }
 
 impl Arena {
-    /// Lays out the parameters, shared ones first whatever their order here.
+    /// Lays out the parameters, shared ones first, then tables, then heads', whatever their order here.
     ///
     /// # Errors
-    /// If a tensor's numbers do not fill its shape.
+    /// If a tensor's numbers do not fill its shape, or a table has not two dimensions.
     pub fn new(parameters: Vec<(String, Shape, Owner, Vec<f32>)>) -> Result<Self> {
-        let (shared, own): (Vec<_>, Vec<_>) = parameters.into_iter().partition(|p| p.2 == Owner::Shared);
-        let shared_len = shared.iter().map(|p| p.3.len()).sum();
-        let mut flat = Vec::with_capacity(shared_len + own.iter().map(|p| p.3.len()).sum::<usize>());
-        let mut entries = IndexMap::new();
-        for (name, shape, owner, values) in shared.into_iter().chain(own) {
+        let len_of = |owner| parameters.iter().filter(|p| p.2 == owner).map(|p| p.3.len()).sum::<usize>();
+        let (shared, heads) = (len_of(Owner::Shared), len_of(Owner::Shared) + len_of(Owner::Table));
+        let mut flat = Vec::with_capacity(heads + len_of(Owner::Head));
+        let (mut entries, mut tables) = (IndexMap::new(), Vec::new());
+        let mut parameters = parameters;
+        parameters.sort_by_key(|p| p.2 as u8);
+        for (name, shape, owner, values) in parameters {
             if shape.elem_count() != values.len() {
                 candle_core::bail!("{name}: {} numbers do not fill the shape {shape:?}", values.len());
             }
             let slot = Slot { owner, offset: flat.len(), len: values.len() };
+            if owner == Owner::Table {
+                let (entries, width) = shape.dims2()?;
+                tables.push(Table { offset: flat.len(), entries, width });
+            }
             flat.extend_from_slice(&values);
             entries.insert(name, Entry { shape, slot });
         }
         let len = flat.len();
-        Ok(Self { flat: Tensor::from_vec(flat, len, &Device::Cpu)?, entries, shared: shared_len })
+        Ok(Self { flat: Tensor::from_vec(flat, len, &Device::Cpu)?, entries, tables, shared, heads })
     }
 
     /// The parameter of that name, a view into the flat buffer.
@@ -105,9 +126,19 @@ impl Arena {
         &self.flat
     }
 
-    /// Numbers of all shared parameters; they are the first of the buffer.
+    /// Numbers of all shared parameters that are no tables; they are the first of the buffer.
     pub fn shared_len(&self) -> usize {
         self.shared
+    }
+
+    /// The tables, after the other shared parameters.
+    pub fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
+    /// Where the heads' parameters begin, to the end of the buffer.
+    pub fn heads_start(&self) -> usize {
+        self.heads
     }
 
     /// Numbers of all parameters.

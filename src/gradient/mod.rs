@@ -3,7 +3,9 @@
 mod arena;
 mod optimizer;
 mod store;
+mod table_rows;
 
-pub use arena::{Arena, Entry, Owner, Parameter, Slot};
+pub use arena::{Arena, Entry, Owner, Parameter, Slot, Table};
 pub use optimizer::{AdamW, AdamWOptions};
-pub use store::{GradientStore, Recorder};
+pub use store::{GradientStore, Recorder, Rows};
+pub use table_rows::TableRows;

@@ -1,6 +1,6 @@
 //! AdamW over the arena: clip, moments, decoupled weight decay and update in one pass.
 
-use super::{Arena, GradientStore};
+use super::{Arena, GradientStore, Table};
 use candle_core::Result;
 use rayon::prelude::*;
 
@@ -24,16 +24,31 @@ struct Group {
 }
 
 /// AdamW with its moments, which are explicit so that a run can be saved and resumed.
+///
+/// Rows of tables that a step does not touch have a zero gradient, but move on by their momentum and decay. Those
+/// updates are put off until the row is read again ([`AdamW::catch_up`]) or everything is ([`AdamW::settle`]), and then
+/// done step by step: the result has the same bits as if every step had updated every row.
 #[derive(Debug)]
 pub struct AdamW {
     options: AdamWOptions,
     groups: Vec<Group>,
+    tables: Vec<TableState>,
     /// First moments, one a number of the arena.
-    pub first: Vec<f32>,
+    first: Vec<f32>,
     /// Second moments.
-    pub second: Vec<f32>,
-    /// Steps done.
-    pub steps: u64,
+    second: Vec<f32>,
+    steps: u64,
+}
+
+/// A table's rates, and which of its rows are behind.
+#[derive(Debug)]
+struct TableState {
+    table: Table,
+    group: Group,
+    /// Of each row, steps of `history` that it has seen.
+    seen: Vec<u32>,
+    /// Steps since all rows were settled.
+    history: Vec<Numbers>,
 }
 
 /// Numbers of one parameter that one thread handles at a time.
@@ -46,60 +61,180 @@ impl AdamW {
             let (learning_rate, weight_decay) = rates(name);
             Group { offset: entry.slot.offset, len: entry.slot.len, learning_rate, weight_decay }
         };
+        let groups: Vec<Group> = arena.entries().iter().map(group).collect();
+        let state = |table: &Table| TableState {
+            table: *table,
+            group: *groups.iter().find(|group| group.offset == table.offset).expect("a table is a parameter"),
+            seen: vec![0; table.entries],
+            history: Vec::new(),
+        };
         Self {
             options,
-            groups: arena.entries().iter().map(group).collect(),
+            tables: arena.tables().iter().map(state).collect(),
+            groups,
             first: vec![0.0; arena.len()],
             second: vec![0.0; arena.len()],
             steps: 0,
         }
     }
 
+    /// Steps done.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// First and second moments, one of each a number of the arena. Those of tables are up to date after
+    /// [`AdamW::settle`].
+    pub fn moments(&self) -> [&[f32]; 2] {
+        [&self.first, &self.second]
+    }
+
+    /// Goes on from saved moments, beside settled parameters.
+    ///
+    /// # Panics
+    /// If there are not as many moments as numbers in the arena.
+    pub fn restore(&mut self, first: Vec<f32>, second: Vec<f32>, steps: u64) {
+        assert!(first.len() == self.first.len() && second.len() == self.second.len(), "moments of another arena");
+        (self.first, self.second, self.steps) = (first, second, steps);
+        self.forget();
+    }
+
+    /// Takes the parameters for settled, as after they were overwritten.
+    pub fn forget(&mut self) {
+        for state in &mut self.tables {
+            state.history.clear();
+            state.seen.fill(0);
+        }
+    }
+
     /// One step on the joint gradient. `factor` is the schedule's, `scale` multiplies every gradient (clipping).
     ///
     /// As PyTorch's `AdamW`: decay first, then `p -= lr / (1 - β₁ᵗ) · m / (√v / √(1 - β₂ᵗ) + ε)`.
+    ///
+    /// # Panics
+    /// If a table has a gradient in a row that was not caught up.
     pub fn step(&mut self, arena: &Arena, gradients: &GradientStore, factor: f64, scale: f32) -> Result<()> {
         self.steps += 1;
         let [b1, b2] = self.options.betas;
         let correction1 = 1.0 - b1.powf(self.steps as f64);
         let correction2 = (1.0 - b2.powf(self.steps as f64)).sqrt();
-        let rows = gradients.lock();
-        let (groups, first, second) = (&self.groups, &mut self.first, &mut self.second);
-        let shared = arena.shared_len();
         let epsilon = self.options.epsilon;
+        let numbers = |group: &Group| {
+            let rate = group.learning_rate * factor;
+            Numbers {
+                b1: b1 as f32,
+                b2: b2 as f32,
+                decay: (1.0 - rate * group.weight_decay) as f32,
+                step: (rate / correction1) as f32,
+                correction2: correction2 as f32,
+                epsilon: epsilon as f32,
+                scale,
+            }
+        };
+        let rows = gradients.lock();
+        let (groups, tables, first, second) = (&self.groups, &mut self.tables, &mut self.first, &mut self.second);
+        let (shared, heads) = (arena.shared_len(), arena.heads_start());
         arena.update(|flat| {
-            let (mut flat, mut first, mut second) = (flat, &mut first[..], &mut second[..]);
-            for group in groups {
-                let (values, rest) = std::mem::take(&mut flat).split_at_mut(group.len);
-                let (m, m_rest) = std::mem::take(&mut first).split_at_mut(group.len);
-                let (v, v_rest) = std::mem::take(&mut second).split_at_mut(group.len);
-                (flat, first, second) = (rest, m_rest, v_rest);
-                let gradient = match group.offset.checked_sub(shared) {
-                    None => &rows.shared[0][group.offset..group.offset + group.len],
-                    Some(offset) => &rows.heads[offset..offset + group.len],
+            for group in groups.iter().filter(|group| group.offset < shared || group.offset >= heads) {
+                let range = group.offset..group.offset + group.len;
+                let gradient = match group.offset < shared {
+                    true => &rows.shared[0][range.clone()],
+                    false => &rows.heads[range.start - heads..range.end - heads],
                 };
-                let rate = group.learning_rate * factor;
-                let numbers = Numbers {
-                    b1: b1 as f32,
-                    b2: b2 as f32,
-                    decay: (1.0 - rate * group.weight_decay) as f32,
-                    step: (rate / correction1) as f32,
-                    correction2: correction2 as f32,
-                    epsilon: epsilon as f32,
-                    scale,
-                };
-                values
+                let numbers = numbers(group);
+                flat[range.clone()]
                     .par_chunks_mut(CHUNK)
-                    .zip(m.par_chunks_mut(CHUNK))
-                    .zip(v.par_chunks_mut(CHUNK))
+                    .zip(first[range.clone()].par_chunks_mut(CHUNK))
+                    .zip(second[range].par_chunks_mut(CHUNK))
                     .zip(gradient.par_chunks(CHUNK))
                     .for_each(|(((p, m), v), g)| update(p, m, v, g, numbers));
+            }
+            for (state, rows) in tables.iter_mut().zip(&rows.tables[0]) {
+                let now = numbers(&state.group);
+                let before = state.history.len() as u32;
+                state.each_row([&mut *flat, &mut *first, &mut *second], |row, seen, [p, m, v], _| {
+                    if let Some(gradient) = rows.row(row) {
+                        assert_eq!(*seen, before, "row {row} of a table was read before it was caught up");
+                        update(p, m, v, gradient, now);
+                        *seen = before + 1;
+                    }
+                });
+                state.history.push(now);
+            }
+        })
+    }
+
+    /// Does the updates that were put off in the tables' rows of these token ids. Call it before they are read.
+    pub fn catch_up<'a>(&mut self, arena: &Arena, ids: impl IntoIterator<Item = &'a u32>) -> Result<()> {
+        let mut wanted = vec![false; self.tables.iter().map(|state| state.table.entries).max().unwrap_or(0)];
+        for &id in ids {
+            // An id beyond the table is refused by the forward pass.
+            if let Some(wanted) = wanted.get_mut(id as usize) {
+                *wanted = true;
+            }
+        }
+        self.put_off(arena, |row| wanted[row])
+    }
+
+    /// Does all updates that were put off. Call it before the parameters are read by anything but training.
+    pub fn settle(&mut self, arena: &Arena) -> Result<()> {
+        if self.tables.iter().any(|state| !state.history.is_empty()) {
+            self.put_off(arena, |_| true)?;
+            self.forget();
+        }
+        Ok(())
+    }
+
+    fn put_off(&mut self, arena: &Arena, wanted: impl Fn(usize) -> bool + Sync) -> Result<()> {
+        let (tables, first, second) = (&mut self.tables, &mut self.first, &mut self.second);
+        arena.update(|flat| {
+            for state in tables {
+                state.each_row([&mut *flat, &mut *first, &mut *second], |row, seen, [p, m, v], history| {
+                    if !wanted(row) || *seen as usize == history.len() {
+                        return;
+                    }
+                    // A row that no step has touched yet has no momentum.
+                    let still = m.iter().chain(v.iter()).all(|&x| x == 0.0);
+                    let zeros = vec![0.0; p.len()];
+                    for numbers in &history[*seen as usize..] {
+                        match still {
+                            true => p.iter_mut().for_each(|p| *p *= numbers.decay),
+                            false => update(p, m, v, &zeros, *numbers),
+                        }
+                    }
+                    *seen = history.len() as u32;
+                });
             }
         })
     }
 }
 
-#[derive(Clone, Copy)]
+impl TableState {
+    /// Calls `f(row, steps seen, [parameters, first moments, second moments], history)` for each row, over all threads.
+    fn each_row(
+        &mut self,
+        [flat, first, second]: [&mut [f32]; 3],
+        f: impl Fn(usize, &mut u32, [&mut [f32]; 3], &[Numbers]) + Sync,
+    ) {
+        let Table { offset, entries, width } = self.table;
+        let history = &self.history;
+        let own = |values| -> &mut [f32] { cut(values, offset, entries * width) };
+        let [flat, first, second] = [own(flat), own(first), own(second)];
+        (self.seen.par_iter_mut())
+            .zip(flat.par_chunks_exact_mut(width.max(1)))
+            .zip(first.par_chunks_exact_mut(width.max(1)))
+            .zip(second.par_chunks_exact_mut(width.max(1)))
+            .enumerate()
+            .with_min_len(256)
+            .for_each(|(row, (((seen, p), m), v))| f(row, seen, [p, m, v], history));
+    }
+}
+
+fn cut(values: &mut [f32], offset: usize, len: usize) -> &mut [f32] {
+    &mut values[offset..offset + len]
+}
+
+#[derive(Clone, Copy, Debug)]
 struct Numbers {
     b1: f32,
     b2: f32,
@@ -122,4 +257,47 @@ fn update(p: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32], n: Numbers) {
             }
         },
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradient::{Owner, Recorder};
+    use candle_core::Shape;
+    use std::sync::Arc;
+
+    const ENTRIES: usize = 40;
+    const WIDTH: usize = 20;
+
+    /// Parameters and moments of a table after steps on random rows; settled after the steps of which `settle` says so.
+    fn train(owner: Owner, settle: impl Fn(u64) -> bool) -> [Vec<u32>; 3] {
+        let values = (0..ENTRIES * WIDTH).map(|i| (i as f32 * 0.37).sin()).collect();
+        let arena = Arena::new(vec![("table".into(), Shape::from((ENTRIES, WIDTH)), owner, values)]).unwrap();
+        let store = Arc::new(GradientStore::new(&arena, 1));
+        let slot = arena.entries()["table"].slot;
+        let mut adam = AdamW::new(&arena, AdamWOptions { betas: [0.9, 0.999], epsilon: 1e-8 }, |_| (1e-2, 0.1));
+        for step in 0..60u64 {
+            // Some rows often, some seldom, some never.
+            let ids: Vec<u32> = (0..6).map(|i| ((step * step * 7 + i * i * step + i) % 31) as u32).collect();
+            adam.catch_up(&arena, &ids).unwrap();
+            store.lock().zero();
+            let gradient: Vec<f32> = (0..6 * WIDTH).map(|i| (i as f32 + step as f32 * 1.7).cos()).collect();
+            Recorder::joint(&store, 6).record_rows(slot, &ids, &gradient, WIDTH);
+            adam.step(&arena, &store, 1.0 - step as f64 / 60.0, 0.5).unwrap();
+            if settle(step) {
+                adam.settle(&arena).unwrap();
+            }
+        }
+        adam.settle(&arena).unwrap();
+        let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect();
+        [bits(&arena.snapshot().unwrap()), bits(&adam.first), bits(&adam.second)]
+    }
+
+    #[test]
+    fn updates_that_were_put_off_have_the_bits_of_updates_in_time() {
+        let in_time = train(Owner::Shared, |_| false);
+        assert!(in_time == train(Owner::Table, |_| false), "settled once");
+        assert!(in_time == train(Owner::Table, |_| true), "settled at every step");
+        assert!(in_time == train(Owner::Table, |step| step % 13 == 5), "settled now and then");
+    }
 }

@@ -72,7 +72,8 @@ impl MultiTask {
             if is_frozen(&spec, options.freeze) || (spec.depth == Depth::Pooler && !pooler_used) {
                 constants.insert(spec.name.clone(), Tensor::from_vec(values, shape, &Device::Cpu)?);
             } else {
-                trained.push((spec.name.clone(), Shape::from(shape), Owner::Shared, values));
+                let owner = if spec.by_token { Owner::Table } else { Owner::Shared };
+                trained.push((spec.name.clone(), Shape::from(shape), owner, values));
             }
             parameters.push((spec, name));
         }
@@ -132,7 +133,7 @@ impl MultiTask {
     /// Numbers in the backbone and in all heads.
     pub fn size(&self) -> (usize, usize) {
         let backbone = self.parameters.iter().map(|(spec, _)| spec.shape.iter().product::<usize>()).sum();
-        (backbone, self.arena.len() - self.arena.shared_len())
+        (backbone, self.arena.len() - self.arena.heads_start())
     }
 
     /// Every tensor under the name that it has in a checkpoint.

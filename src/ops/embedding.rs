@@ -79,12 +79,7 @@ impl CustomOp1 for Embedding {
         let width = self.width;
         for (table, indices) in &self.tables.tables {
             let Some(slot) = table.slot else { continue };
-            recorder.record(slot, |tokens, dw| {
-                for token in tokens {
-                    let row = &mut dw[indices[token] as usize * width..][..width];
-                    row.iter_mut().zip(&dy[token * width..]).for_each(|(dw, dy)| *dw += dy);
-                }
-            });
+            recorder.record_rows(slot, indices, &dy, width);
         }
         Ok(None)
     }

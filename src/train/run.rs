@@ -84,7 +84,7 @@ impl Run {
         let fits = state.position.fingerprint == run.position.fingerprint
             && [&state.parameters, &state.first, &state.second]
                 .iter()
-                .all(|array| array.len() == run.trainer.model.arena().len());
+                .all(|array| array.len() == run.trainer.layout().arena().len());
         let Some(sampler) = state.position.sampler.clone().filter(|_| fits) else {
             let help = "put back the data, backbone and recipe that the run was started with, or start a new run";
             let problem =
@@ -92,11 +92,8 @@ impl Run {
             return Err(problem.file(folder).argument());
         };
         run.sampler.restore(sampler)?;
-        run.trainer.model.arena().restore(&state.parameters)?;
         run.trainer.balance.restore(&state.position.balance)?;
-        run.trainer.optimizer.first = state.first;
-        run.trainer.optimizer.second = state.second;
-        run.trainer.optimizer.steps = state.position.step as u64;
+        run.trainer.restore(&state.parameters, state.first, state.second, state.position.step as u64)?;
         run.best = if state.best.is_empty() { state.parameters } else { state.best };
         run.position = state.position;
         run.metrics = reopen_metrics(&folder.join(METRICS_FILE), run.position.step)?;
@@ -112,7 +109,10 @@ impl Run {
         let steps = planned_steps(&prepared, sampler.clone());
         let rounds = if recipe.training.steps.is_some() { 1.0 } else { recipe.training.epochs.max(1.0) };
         let backbone_hash = hash_file(prepared.backbone.folder.join(MODEL_FILE))?;
-        let started_with = json!([prepared.fingerprints(), backbone_hash, prepared.tokenizer.fingerprint(), recipe]);
+        let layout: Vec<_> =
+            trainer.layout().arena().entries().iter().map(|(name, entry)| (name, entry.slot.offset)).collect();
+        let started_with =
+            json!([prepared.fingerprints(), backbone_hash, prepared.tokenizer.fingerprint(), recipe, layout]);
         let fingerprint = sha256_hex(started_with.to_string().as_bytes());
         let metrics = folder.join(METRICS_FILE);
         Ok(Self {
@@ -135,9 +135,9 @@ impl Run {
         self.steps
     }
 
-    /// The model.
-    pub fn model(&self) -> &crate::model::MultiTask {
-        &self.trainer.model
+    /// Shapes and names of the model.
+    pub fn layout(&self) -> &crate::model::MultiTask {
+        self.trainer.layout()
     }
 
     /// Trains to the end or until the observer stops it, then evaluates the best step's weights and exports them.
@@ -207,7 +207,7 @@ impl Run {
         let mut evaluation = Evaluation { step: self.position.step, tasks, score, best: false };
         evaluation.best = self.position.evaluated(&evaluation);
         if evaluation.best {
-            self.best = self.trainer.model.arena().snapshot()?;
+            self.best = self.trainer.model()?.arena().snapshot()?;
         }
         let line =
             json!({"step": evaluation.step, "validation": evaluation.tasks, "score": score, "best": evaluation.best});
@@ -217,7 +217,7 @@ impl Run {
     }
 
     fn finish(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
-        self.trainer.model.arena().restore(&self.best)?;
+        self.trainer.set_parameters(&self.best)?;
         observer.event(&Event::Evaluating);
         // What is published is what the exported weights give in f32, as every later evaluation of them.
         let test = self.scores(|task| task.test.as_deref(), Precision::F32)?;
@@ -235,20 +235,21 @@ impl Run {
             best_step: best_step as u64,
         };
         let results = export::Results { validation, test, training, backbone_hash: self.backbone_hash.clone() };
-        let manifest = export(&self.prepared, &self.trainer.model, &results, &checkpoint)?;
+        let manifest = export(&self.prepared, self.trainer.model()?, &results, &checkpoint)?;
         RunState::remove(&self.folder)?;
         Ok(Outcome::Finished { checkpoint, manifest: Box::new(manifest) })
     }
 
-    fn scores<'a>(
-        &'a self,
-        split: impl Fn(&'a PreparedTask) -> Option<&'a [Example]>,
+    fn scores(
+        &mut self,
+        split: impl Fn(&PreparedTask) -> Option<&[Example]>,
         precision: Precision,
     ) -> Result<IndexMap<String, Scores>> {
+        let model = self.trainer.model()?;
         let tasks = self.prepared.tasks.iter().enumerate();
         let scores = tasks.filter_map(|(index, task)| {
             let examples = split(task)?;
-            let scores = evaluate(&self.trainer.model, index, &task.data.labels, &task.metrics, examples, precision);
+            let scores = evaluate(model, index, &task.data.labels, &task.metrics, examples, precision);
             Some(scores.map(|scores| (task.data.name.clone(), scores)))
         });
         scores.collect()
@@ -262,9 +263,9 @@ impl Run {
                 balance: self.trainer.balance.state(),
                 ..self.position.clone()
             },
-            parameters: self.trainer.model.arena().snapshot()?,
-            first: self.trainer.optimizer.first.clone(),
-            second: self.trainer.optimizer.second.clone(),
+            parameters: self.trainer.model()?.arena().snapshot()?,
+            first: self.trainer.optimizer()?.moments()[0].to_vec(),
+            second: self.trainer.optimizer()?.moments()[1].to_vec(),
             best: self.best.clone(),
         };
         state.save(&self.folder)

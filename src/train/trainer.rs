@@ -12,10 +12,8 @@ use std::sync::Arc;
 
 /// A model in training.
 pub struct Trainer {
-    /// The model.
-    pub model: MultiTask,
-    /// The optimizer with its moments.
-    pub optimizer: AdamW,
+    model: MultiTask,
+    optimizer: AdamW,
     /// The balancing method with its state.
     pub balance: Box<dyn Method>,
     store: Arc<GradientStore>,
@@ -65,7 +63,7 @@ impl Trainer {
             let vector = model.arena().entries()[name].shape.rank() < 2;
             (rate, if vector { 0.0 } else { training.weight_decay })
         });
-        let store = Arc::new(GradientStore::new(model.arena().len(), model.arena().shared_len(), 1));
+        let store = Arc::new(GradientStore::new(model.arena(), 1));
         Self {
             optimizer,
             balance: balance::method(&recipe.balance, recipe.tasks.keys().map(String::as_str)),
@@ -92,8 +90,9 @@ impl Trainer {
     /// [`Error::NotFinite`] before anything is changed, if a loss or gradient is NaN or infinite.
     pub fn step(&mut self, batches: &[Batch], factor: f64) -> Result<StepReport> {
         self.store.lock().zero();
+        self.optimizer.catch_up(self.model.arena(), batches.iter().flat_map(|batch| &batch.packed.ids))?;
         let tasks = self.tasks.len();
-        let step = self.optimizer.steps + 1;
+        let step = self.optimizer.steps() + 1;
         let mut sums = vec![(0.0f64, 0usize); tasks];
         let (mut loss, mut weights) = (0.0, vec![0.0; tasks]);
         for (index, batch) in batches.iter().enumerate() {
@@ -134,6 +133,43 @@ impl Trainer {
         })
     }
 
+    /// The model, its parameters up to date.
+    pub fn model(&mut self) -> Result<&MultiTask> {
+        self.optimizer.settle(self.model.arena())?;
+        Ok(&self.model)
+    }
+
+    /// The optimizer, its moments up to date.
+    pub fn optimizer(&mut self) -> Result<&AdamW> {
+        self.optimizer.settle(self.model.arena())?;
+        Ok(&self.optimizer)
+    }
+
+    /// Shapes and names of the model; its parameters may be behind.
+    pub fn layout(&self) -> &MultiTask {
+        &self.model
+    }
+
+    /// Overwrites the parameters.
+    ///
+    /// # Errors
+    /// If they are not as many as the arena holds.
+    pub fn set_parameters(&mut self, parameters: &[f32]) -> Result<()> {
+        self.model.arena().restore(parameters)?;
+        self.optimizer.forget();
+        Ok(())
+    }
+
+    /// Goes on from saved parameters and moments.
+    ///
+    /// # Errors
+    /// If they are not as many as the arena holds.
+    pub fn restore(&mut self, parameters: &[f32], first: Vec<f32>, second: Vec<f32>, steps: u64) -> Result<()> {
+        self.set_parameters(parameters)?;
+        self.optimizer.restore(first, second, steps);
+        Ok(())
+    }
+
     /// How the layers multiply in training.
     pub fn precision(&self) -> Precision {
         self.precision
@@ -141,7 +177,7 @@ impl Trainer {
 
     /// The pass over batch `index` of `batches` of the next step.
     fn pass(&self, batch: &Batch, index: usize, batches: usize) -> Result<Pass> {
-        let noise = Noise::new(self.seed, self.optimizer.steps * batches as u64 + index as u64);
+        let noise = Noise::new(self.seed, self.optimizer.steps() * batches as u64 + index as u64);
         let pass = Pass::training(&self.store, batch, Some(noise))?;
         Ok(pass.in_precision(self.precision).recomputing(self.recompute))
     }
@@ -154,9 +190,7 @@ impl Trainer {
             let mut weights = vec![0.0; batch.tasks.len()];
             weights[task] = 1.0;
             self.model.losses(batch, &pass)?.backward(&weights)?;
-            let rows = self.store.lock();
-            let values = || rows.shared[0].iter().chain(&rows.heads);
-            Ok(rows.first_non_finite().map(|offset| (offset, *values().nth(offset).unwrap_or(&f32::NAN))))
+            Ok(self.store.lock().first_non_finite())
         };
         for (index, batch) in batches.iter().enumerate() {
             for (position, task) in batch.tasks.iter().enumerate() {

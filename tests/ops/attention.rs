@@ -141,7 +141,7 @@ fn equals_a_naive_computation_with_its_gradients() {
         let d = width / setup.heads;
         let shape = (setup.table_len() / d, d).into();
         let arena = Arena::new(vec![("table".into(), shape, Owner::Shared, table.clone())]).unwrap();
-        let store = Arc::new(GradientStore::new(arena.len(), arena.len(), 1));
+        let store = Arc::new(GradientStore::new(&arena, 1));
         let recorder = Recorder::joint(&store, tokens);
         let vars: Vec<Var> = values.iter().map(|x| tensor(x, width)).collect();
         let out = attention(&vars[0], &vars[1], &vars[2], setup.options(arena.get("table"), Some(recorder))).unwrap();

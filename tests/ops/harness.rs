@@ -108,7 +108,7 @@ impl Case {
         op: impl Fn(&Call) -> Result<Tensor>,
     ) -> f64 {
         let arena = self.arena();
-        let store = Arc::new(GradientStore::new(arena.len(), arena.shared_len(), 1));
+        let store = Arc::new(GradientStore::new(&arena, 1));
         let (vars, views): (Vec<_>, Vec<_>) =
             self.inputs.iter().map(|(shape, values)| var(layout, *shape, values)).unzip();
         let rows = self.inputs.first().map_or(usize::MAX >> 1, |(shape, _)| shape[0]);
@@ -167,7 +167,7 @@ impl Case {
         }
         for (name, entry) in arena.entries() {
             let direction = random.numbers(entry.slot.len);
-            let gradient = store.lock().slice_mut(entry.slot, 0).to_vec();
+            let gradient = store.lock().gradient(entry.slot, 0);
             let at = |h: f32| {
                 let mut moved = flat.clone();
                 let values = &mut moved[entry.slot.offset..][..entry.slot.len];

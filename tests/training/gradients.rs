@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 /// Gradient rows of the trunk, and gradients of the heads, of `Σ weight · loss`.
 fn gradients(model: &MultiTask, batch: &Batch, weights: &[f64], rows: usize) -> (Vec<Vec<f32>>, Vec<f32>) {
-    let store = Arc::new(GradientStore::new(model.arena().len(), model.arena().shared_len(), rows));
+    let store = Arc::new(GradientStore::new(model.arena(), rows));
     let pass = Pass::training(&store, batch, Some(Noise::new(3, 1))).unwrap();
     let losses = model.losses(batch, &pass).unwrap();
     let weights: Vec<f64> = batch.tasks.iter().map(|task| weights[task.task]).collect();
     losses.backward(&weights).unwrap();
-    let rows = store.lock();
-    (rows.shared.clone(), rows.heads.clone())
+    let (gradients, heads) = (store.lock(), model.arena().heads_start());
+    ((0..rows).map(|row| gradients.whole(row)[..heads].to_vec()).collect(), gradients.heads.clone())
 }
 
 /// A model with four heads of every kind and pooling on a golden BERT.
@@ -117,9 +117,9 @@ fn accumulated_batches_give_their_mean() {
     let batches = &setup.batches[1..3];
     let mut trainer = Trainer::new(setup.model(), &setup.recipe);
     let weights: Vec<f64> = setup.task_weights().iter().map(|weight| weight / 4.0).collect();
-    let mut mean = vec![0.0f64; trainer.model.arena().len()];
+    let mut mean = vec![0.0f64; trainer.layout().arena().len()];
     for batch in batches {
-        let (shared, heads) = gradients(&trainer.model, batch, &weights, 1);
+        let (shared, heads) = gradients(trainer.layout(), batch, &weights, 1);
         let values = shared[0].iter().chain(&heads);
         mean.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(*value) / batches.len() as f64);
     }
@@ -128,7 +128,7 @@ fn accumulated_batches_give_their_mean() {
     let norm = mean.iter().map(|x| x * x).sum::<f64>().sqrt();
     assert!((report.gradient_norm / norm - 1.0).abs() < 1e-5, "{} is not {norm}", report.gradient_norm);
     // After the first step AdamW's first moment is (1 - β₁) times the gradient.
-    let gradient: Vec<f32> = trainer.optimizer.first.iter().map(|m| m / 0.1).collect();
+    let gradient: Vec<f32> = trainer.optimizer().unwrap().moments()[0].iter().map(|m| m / 0.1).collect();
     let error = relative_error(&gradient, &mean);
     assert!(error < 1e-5, "the gradient differs by {error:e}");
     assert_eq!(report.tokens, batches.iter().map(|batch| batch.packed.tokens()).sum::<usize>());
@@ -164,11 +164,12 @@ fn computing_layers_again_changes_no_bit() {
         let model = model(name, 0.1);
         let batch = batch(&mut Random(8), None);
         let run = |recompute| {
-            let store = Arc::new(GradientStore::new(model.arena().len(), model.arena().shared_len(), 4));
+            let store = Arc::new(GradientStore::new(model.arena(), 4));
             let pass = Pass::training(&store, &batch, Some(Noise::new(3, 1))).unwrap();
             let pass = pass.in_precision(precision).recomputing(recompute);
             model.losses(&batch, &pass).unwrap().backward(&[1.0; 4]).unwrap();
-            store.lock().shared.concat()
+            let rows = store.lock();
+            (0..4).flat_map(|row| rows.whole(row)).collect::<Vec<f32>>()
         };
         let kept = run(false);
         assert!(kept.iter().any(|x| *x != 0.0) && kept == run(true), "{name}");
@@ -181,12 +182,12 @@ fn bf16_products_give_nearly_the_gradients_of_f32() {
         let model = model(name, 0.1);
         let batch = batch(&mut Random(9), None);
         let run = |precision| {
-            let store = Arc::new(GradientStore::new(model.arena().len(), model.arena().shared_len(), 4));
+            let store = Arc::new(GradientStore::new(model.arena(), 4));
             let pass = Pass::training(&store, &batch, Some(Noise::new(3, 1))).unwrap().in_precision(precision);
             let losses = model.losses(&batch, &pass).unwrap();
             losses.backward(&[1.0; 4]).unwrap();
             let rows = store.lock();
-            (losses.values().unwrap(), rows.shared.clone())
+            (losses.values().unwrap(), (0..4).map(|row| rows.whole(row)).collect::<Vec<_>>())
         };
         let ((losses, exact), (rounded_losses, rounded)) = (run(Precision::F32), run(Precision::Bf16));
         for (exact, rounded) in losses.iter().zip(&rounded_losses) {

@@ -12,10 +12,11 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 /// Everything that a step changes.
-fn state(trainer: &Trainer) -> (Vec<u32>, Vec<u32>, Vec<u32>, u64) {
-    let optimizer = &trainer.optimizer;
-    let flat = trainer.model.arena().snapshot().unwrap();
-    (bits(&flat), bits(&optimizer.first), bits(&optimizer.second), optimizer.steps)
+fn state(trainer: &mut Trainer) -> (Vec<u32>, Vec<u32>, Vec<u32>, u64) {
+    let flat = trainer.model().unwrap().arena().snapshot().unwrap();
+    let optimizer = trainer.optimizer().unwrap();
+    let [first, second] = optimizer.moments();
+    (bits(&flat), bits(first), bits(second), optimizer.steps())
 }
 
 /// Two good steps, then one with parameters that `poison` has changed; nothing may move in it.
@@ -24,13 +25,13 @@ fn third_step(setup: &Setup, batches: &[Batch], poison: &[(&str, usize, f32)]) -
     for batch in &setup.batches[..2] {
         trainer.step(std::slice::from_ref(batch), 1.0)?;
     }
-    let arena = trainer.model.arena();
+    let arena = trainer.model()?.arena();
     let mut flat = arena.snapshot()?;
     poison.iter().for_each(|(name, at, value)| flat[arena.entries()[*name].slot.offset + at] = *value);
-    arena.restore(&flat)?;
-    let before = state(&trainer);
+    trainer.set_parameters(&flat)?;
+    let before = state(&mut trainer);
     let result = trainer.step(batches, 1.0);
-    assert!(state(&trainer) == before, "a step that failed has changed something");
+    assert!(state(&mut trainer) == before, "a step that failed has changed something");
     result.map(|_| ())
 }
 
@@ -66,7 +67,7 @@ fn a_gradient_that_is_not_finite_is_traced_to_task_and_tensor() {
     });
     let result = {
         let mut trainer = setup.trainer();
-        let arena = trainer.model.arena();
+        let arena = trainer.model().unwrap().arena();
         let mut flat = arena.snapshot().unwrap();
         for part in ["attention.output.LayerNorm", "output.dense"] {
             for name in ["weight", "bias"].map(|name| format!("encoder.layer.1.{part}.{name}")) {
@@ -74,10 +75,10 @@ fn a_gradient_that_is_not_finite_is_traced_to_task_and_tensor() {
                 flat[slot.offset..slot.offset + slot.len].iter_mut().for_each(|value| *value *= 1e-6);
             }
         }
-        arena.restore(&flat).unwrap();
-        let before = state(&trainer);
+        trainer.set_parameters(&flat).unwrap();
+        let before = state(&mut trainer);
         let result = trainer.step(&setup.batches[..1], 1.0).map(|_| ());
-        assert!(state(&trainer) == before);
+        assert!(state(&mut trainer) == before);
         result
     };
     let (step, task, what, _) = not_finite(result);
@@ -90,8 +91,8 @@ fn a_gradient_that_is_not_finite_is_traced_to_task_and_tensor() {
 #[test]
 fn what_is_frozen_keeps_its_bits_and_all_else_moves() {
     let setup = Setup::open("training");
-    let tensors = |trainer: &Trainer| -> HashMap<String, Vec<u32>> {
-        let all = trainer.model.tensors().into_iter();
+    let tensors = |trainer: &mut Trainer| -> HashMap<String, Vec<u32>> {
+        let all = trainer.model().unwrap().tensors().into_iter();
         all.map(|(name, tensor)| (name, bits(&tensor.flatten_all().unwrap().to_vec1().unwrap()))).collect()
     };
     let in_embeddings = |name: &str| name.starts_with("embeddings.");
@@ -109,11 +110,11 @@ fn what_is_frozen_keeps_its_bits_and_all_else_moves() {
     for (freeze, frozen) in cases {
         for dropout in [0.0, 0.1] {
             let mut trainer = Trainer::new(setup.model_with(dropout, freeze), &setup.recipe);
-            let before = tensors(&trainer);
+            let before = tensors(&mut trainer);
             for batch in &setup.batches[..3] {
                 trainer.step(std::slice::from_ref(batch), 1.0).unwrap();
             }
-            let after = tensors(&trainer);
+            let after = tensors(&mut trainer);
             assert_eq!(before.len(), after.len());
             for (name, before) in before {
                 assert_eq!(before == after[&name], frozen(&name), "{freeze:?}, dropout {dropout}: {name}");
@@ -131,15 +132,19 @@ fn freezing_changes_no_other_gradient() {
         let report = trainer.step(&setup.batches[..1], 1.0).unwrap();
         (trainer, report)
     };
-    let (full, whole) = step(Freeze::None);
-    let (part, report) = step(Freeze::Layers(1));
+    let (mut full, whole) = step(Freeze::None);
+    let (mut part, report) = step(Freeze::Layers(1));
     assert_eq!(whole.losses, report.losses, "the masks do not depend on what is frozen");
     assert!(report.gradient_norm < whole.gradient_norm);
-    for (name, entry) in part.model.arena().entries() {
-        let other = full.model.arena().entries()[name].slot;
-        // The first moment after the first step is a fixed share of the gradient.
-        let gradient = |trainer: &Trainer, offset: usize| bits(&trainer.optimizer.first[offset..][..entry.slot.len]);
-        assert!(gradient(&part, entry.slot.offset) == gradient(&full, other.offset), "{name}");
+    // The first moment after the first step is a fixed share of the gradient.
+    let gradients = |trainer: &mut Trainer| -> HashMap<String, Vec<u32>> {
+        let first = trainer.optimizer().unwrap().moments()[0].to_vec();
+        let own = |slot: mtl_zoo::gradient::Slot| bits(&first[slot.offset..slot.offset + slot.len]);
+        trainer.layout().arena().entries().iter().map(|(name, entry)| (name.clone(), own(entry.slot))).collect()
+    };
+    let full = gradients(&mut full);
+    for (name, gradient) in gradients(&mut part) {
+        assert!(gradient == full[&name], "{name}");
     }
 }
 
@@ -151,7 +156,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
         for batches in setup.batches[..6].chunks(2) {
             trainer.step(batches, 1.0).unwrap();
         }
-        state(&trainer)
+        state(&mut trainer)
     };
     let one = run(&setup);
     assert!(one == run(&setup), "the same seed gave other bytes");

@@ -132,7 +132,8 @@ impl BertConfig {
         let (hidden, inner) = (self.hidden_size, self.intermediate_size);
         let mut specs = Vec::new();
         let mut add = |name: String, shape: &[usize], depth| {
-            specs.push(ParameterSpec { name, shape: shape.to_vec(), depth });
+            let by_token = name == "embeddings.word_embeddings.weight";
+            specs.push(ParameterSpec { name, shape: shape.to_vec(), depth, by_token });
         };
         for (table, entries) in [
             ("word", self.vocab_size),

@@ -40,6 +40,8 @@ pub struct ParameterSpec {
     pub shape: Vec<usize>,
     /// Where it lies.
     pub depth: Depth,
+    /// Whether it is a table whose rows belong to token ids.
+    pub by_token: bool,
 }
 
 impl BackboneConfig {
