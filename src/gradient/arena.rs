@@ -23,6 +23,8 @@ pub enum Owner {
 pub struct Slot {
     /// Who trains it.
     pub owner: Owner,
+    /// Its place among the entries.
+    pub index: usize,
     /// First number.
     pub offset: usize,
     /// How many.
@@ -91,7 +93,7 @@ impl Arena {
             if shape.elem_count() != values.len() {
                 candle_core::bail!("{name}: {} numbers do not fill the shape {shape:?}", values.len());
             }
-            let slot = Slot { owner, offset: flat.len(), len: values.len() };
+            let slot = Slot { owner, index: entries.len(), offset: flat.len(), len: values.len() };
             if owner == Owner::Table {
                 let (entries, width) = shape.dims2()?;
                 tables.push(Table { offset: flat.len(), entries, width });

@@ -107,13 +107,21 @@ impl AdamW {
         }
     }
 
-    /// One step on the joint gradient. `factor` is the schedule's, `scale` multiplies every gradient (clipping).
+    /// One step on the sum of the gradient rows, each times its weight. `factor` is the schedule's, `scale` multiplies
+    /// every gradient (clipping).
     ///
     /// As PyTorch's `AdamW`: decay first, then `p -= lr / (1 - β₁ᵗ) · m / (√v / √(1 - β₂ᵗ) + ε)`.
     ///
     /// # Panics
     /// If a table has a gradient in a row that was not caught up.
-    pub fn step(&mut self, arena: &Arena, gradients: &GradientStore, factor: f64, scale: f32) -> Result<()> {
+    pub fn step(
+        &mut self,
+        arena: &Arena,
+        gradients: &GradientStore,
+        row_weights: &[f32],
+        factor: f64,
+        scale: f32,
+    ) -> Result<()> {
         self.steps += 1;
         let [b1, b2] = self.options.betas;
         let correction1 = 1.0 - b1.powf(self.steps as f64);
@@ -134,28 +142,35 @@ impl AdamW {
         let rows = gradients.lock();
         let (groups, tables, first, second) = (&self.groups, &mut self.tables, &mut self.first, &mut self.second);
         let (shared, heads) = (arena.shared_len(), arena.heads_start());
+        let used: Vec<(usize, f32)> = rows.used().into_iter().map(|row| (row, row_weights[row])).collect();
         arena.update(|flat| {
             for group in groups.iter().filter(|group| group.offset < shared || group.offset >= heads) {
                 let range = group.offset..group.offset + group.len;
-                let gradient = match group.offset < shared {
-                    true => &rows.shared[0][range.clone()],
-                    false => &rows.heads[range.start - heads..range.end - heads],
+                let sources: Vec<(&[f32], f32)> = match group.offset < shared {
+                    true => used.iter().map(|&(row, weight)| (&rows.shared[row][range.clone()], weight)).collect(),
+                    false => vec![(&rows.heads[range.start - heads..range.end - heads], 1.0)],
                 };
                 let numbers = numbers(group);
                 flat[range.clone()]
                     .par_chunks_mut(CHUNK)
                     .zip(first[range.clone()].par_chunks_mut(CHUNK))
                     .zip(second[range].par_chunks_mut(CHUNK))
-                    .zip(gradient.par_chunks(CHUNK))
-                    .for_each(|(((p, m), v), g)| update(p, m, v, g, numbers));
+                    .enumerate()
+                    .for_each(|(chunk, ((p, m), v))| {
+                        let own = chunk * CHUNK..chunk * CHUNK + p.len();
+                        let sources = sources.iter().map(|(row, weight)| (&row[own.clone()], *weight));
+                        combine(sources, p.len(), |gradient| update(p, m, v, gradient, numbers));
+                    });
             }
-            for (state, rows) in tables.iter_mut().zip(&rows.tables[0]) {
+            for (index, state) in tables.iter_mut().enumerate() {
                 let now = numbers(&state.group);
                 let before = state.history.len() as u32;
                 state.each_row([&mut *flat, &mut *first, &mut *second], |row, seen, [p, m, v], _| {
-                    if let Some(gradient) = rows.row(row) {
+                    let of = |&(task, weight): &(usize, f32)| Some((rows.tables[task][index].row(row)?, weight));
+                    let mut sources = used.iter().filter_map(of).peekable();
+                    if sources.peek().is_some() {
                         assert_eq!(*seen, before, "row {row} of a table was read before it was caught up");
-                        update(p, m, v, gradient, now);
+                        combine(sources, p.len(), |gradient| update(p, m, v, gradient, now));
                         *seen = before + 1;
                     }
                 });
@@ -234,6 +249,30 @@ fn cut(values: &mut [f32], offset: usize, len: usize) -> &mut [f32] {
     &mut values[offset..offset + len]
 }
 
+/// Calls `f` with the weighted sum of the sources, `len` numbers each; zeros if there is none.
+fn combine<'a>(sources: impl Iterator<Item = (&'a [f32], f32)>, len: usize, f: impl FnOnce(&[f32])) {
+    let mut sources = sources.peekable();
+    match sources.next() {
+        Some((only, 1.0)) if sources.peek().is_none() => f(only),
+        first => {
+            let mut sum = vec![0.0; len];
+            first.into_iter().chain(sources).for_each(|(row, weight)| add_scaled(&mut sum, row, weight));
+            f(&sum);
+        }
+    }
+}
+
+fn add_scaled(sum: &mut [f32], row: &[f32], weight: f32) {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (sum, value) in sum.iter_mut().zip(row) {
+                *sum += weight * value;
+            }
+        },
+    );
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Numbers {
     b1: f32,
@@ -280,10 +319,11 @@ mod tests {
             // Some rows often, some seldom, some never.
             let ids: Vec<u32> = (0..6).map(|i| ((step * step * 7 + i * i * step + i) % 31) as u32).collect();
             adam.catch_up(&arena, &ids).unwrap();
-            store.lock().zero();
+            store.lock().clear();
             let gradient: Vec<f32> = (0..6 * WIDTH).map(|i| (i as f32 + step as f32 * 1.7).cos()).collect();
             Recorder::joint(&store, 6).record_rows(slot, &ids, &gradient, WIDTH);
-            adam.step(&arena, &store, 1.0 - step as f64 / 60.0, 0.5).unwrap();
+            store.lock().finish();
+            adam.step(&arena, &store, &[1.0], 1.0 - step as f64 / 60.0, 0.5).unwrap();
             if settle(step) {
                 adam.settle(&arena).unwrap();
             }

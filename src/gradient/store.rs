@@ -1,6 +1,7 @@
 //! Where the backward pass leaves the gradients of parameters.
 
 use super::{Arena, Owner, Slot, TableRows};
+use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -22,6 +23,12 @@ pub struct Rows {
     pub heads: Vec<f32>,
     /// Where the heads' parameters begin in the arena.
     heads_start: usize,
+    /// Entries of the arena that are no tables.
+    slots: Vec<Slot>,
+    /// Of each gradient row and entry, whether it was written since the last [`Rows::clear`]; heads' entries in row 0.
+    written: Vec<Vec<bool>>,
+    /// Of each gradient row, whether anything was.
+    used: Vec<bool>,
 }
 
 impl GradientStore {
@@ -33,6 +40,9 @@ impl GradientStore {
             tables: vec![tables; rows],
             heads: vec![0.0; arena.len() - arena.heads_start()],
             heads_start: arena.heads_start(),
+            slots: arena.entries().values().map(|entry| entry.slot).filter(|slot| slot.owner != Owner::Table).collect(),
+            written: vec![vec![false; arena.entries().len()]; rows],
+            used: vec![false; rows],
         };
         Self { inner: Mutex::new(inner) }
     }
@@ -49,11 +59,19 @@ impl GradientStore {
 }
 
 impl Rows {
-    /// Gradient of the parameter in `slot`, in row `row` if it is shared.
+    /// Gradient of the parameter in `slot`, in row `row` if it is shared, to be written or added to; whether it holds
+    /// anything yet.
     ///
     /// # Panics
     /// If it is a table's.
-    pub fn slice_mut(&mut self, slot: Slot, row: usize) -> &mut [f32] {
+    fn entry(&mut self, slot: Slot, row: usize) -> (&mut [f32], bool) {
+        let row_of_mark = if slot.owner == Owner::Head { 0 } else { row };
+        let keep = std::mem::replace(&mut self.written[row_of_mark][slot.index], true);
+        self.used[row] = true;
+        (self.numbers(slot, row), keep)
+    }
+
+    fn numbers(&mut self, slot: Slot, row: usize) -> &mut [f32] {
         match slot.owner {
             Owner::Shared => &mut self.shared[row][slot.offset..slot.offset + slot.len],
             Owner::Head => &mut self.heads[slot.offset - self.heads_start..][..slot.len],
@@ -69,7 +87,10 @@ impl Rows {
 
     /// A copy of gradient row `row` and the heads' gradients, as long as the arena.
     pub fn whole(&self, row: usize) -> Vec<f32> {
-        let mut all = self.shared[row].clone();
+        let mut all = match self.used[row] {
+            true => self.shared[row].clone(),
+            false => vec![0.0; self.shared[row].len()],
+        };
         all.resize(self.heads_start, 0.0);
         for rows in &self.tables[row] {
             let table = rows.table();
@@ -82,30 +103,108 @@ impl Rows {
         all
     }
 
-    /// Sets everything to zero.
-    pub fn zero(&mut self) {
-        use rayon::prelude::*;
-        self.shared.iter_mut().for_each(|row| row.par_chunks_mut(1 << 16).for_each(|chunk| chunk.fill(0.0)));
+    /// Forgets all gradients. What a backward pass then writes first is not read before: numbers stay stale until
+    /// [`Rows::finish`].
+    pub fn clear(&mut self) {
         self.tables.iter_mut().flatten().for_each(TableRows::clear);
-        self.heads.fill(0.0);
+        self.written.iter_mut().for_each(|row| row.fill(false));
+        self.used.fill(false);
     }
 
-    /// Euclidean norm of the joint gradient (row 0) and the heads' gradients together.
-    pub fn norm(&self) -> f64 {
-        use rayon::prelude::*;
-        // Fixed chunks, added in order: the same bytes whatever the number of threads.
-        let squares = |values: &[f32]| -> f64 {
-            let partial: Vec<f64> = values.par_chunks(1 << 14).map(sum_of_squares).collect();
-            partial.iter().sum()
-        };
-        let tables: f64 = self.tables[0].iter().map(|rows| squares(rows.values())).sum();
-        (squares(&self.shared[0]) + tables + squares(&self.heads)).sqrt()
+    /// Sets to zero what no backward pass has written since [`Rows::clear`]. Needed before gradients are read.
+    pub fn finish(&mut self) {
+        for slot in self.slots.clone() {
+            let head = slot.owner == Owner::Head;
+            for row in 0..if head { 1 } else { self.shared.len() } {
+                if (head || self.used[row]) && !self.written[row][slot.index] {
+                    self.numbers(slot, row).fill(0.0);
+                    self.written[row][slot.index] = true;
+                }
+            }
+        }
     }
 
-    /// Offset in the arena of the first number that is NaN or infinite, and the number.
+    /// The gradient rows that a backward pass has written to, ascending; the others are zero.
+    pub fn used(&self) -> Vec<usize> {
+        (0..self.used.len()).filter(|&row| self.used[row]).collect()
+    }
+
+    /// Squared Euclidean norm of the heads' gradients.
+    pub fn heads_square(&self) -> f64 {
+        squares(&self.heads)
+    }
+
+    /// Inner products of the gradient rows of the shared parameters, tables included: `[row][row]`. Rows that were not
+    /// used give zeros.
+    pub fn gramian(&self) -> Vec<Vec<f64>> {
+        let mut gramian = vec![vec![0.0; self.shared.len()]; self.shared.len()];
+        let used = self.used();
+        if let [only] = used[..] {
+            let tables: f64 = self.tables[only].iter().map(|rows| squares(rows.values())).sum();
+            gramian[only][only] = squares(&self.shared[only]) + tables;
+            return gramian;
+        }
+        let rows: Vec<&[f32]> = used.iter().map(|&row| &self.shared[row][..]).collect();
+        let dense = inner_products(&rows);
+        for (i, &row) in used.iter().enumerate() {
+            for (j, &other) in used.iter().enumerate().take(i + 1) {
+                let tables: f64 = self.tables[row].iter().zip(&self.tables[other]).map(|(a, b)| a.dot(b)).sum();
+                gramian[row][other] = dense[i][j] + tables;
+                gramian[other][row] = gramian[row][other];
+            }
+        }
+        gramian
+    }
+
+    /// Offset in the arena of the first number that is NaN or infinite in any row, and the number.
     pub fn first_non_finite(&self) -> Option<(usize, f32)> {
-        self.whole(0).into_iter().enumerate().find(|(_, value)| !value.is_finite())
+        let first = |row| self.whole(row).into_iter().enumerate().find(|(_, value)| !value.is_finite());
+        (0..self.shared.len()).filter(|&row| row == 0 || self.used[row]).find_map(first)
     }
+}
+
+/// Numbers of one chunk of a sum. Fixed, and chunks added in order: the same bytes whatever the number of threads.
+const CHUNK: usize = 1 << 14;
+
+fn squares(values: &[f32]) -> f64 {
+    let partial: Vec<f64> = values.par_chunks(CHUNK).map(sum_of_squares).collect();
+    partial.iter().sum()
+}
+
+/// Inner products of rows of equal length, the lower triangle: each number is read once from memory.
+fn inner_products(rows: &[&[f32]]) -> Vec<Vec<f64>> {
+    let len = rows.first().map_or(0, |row| row.len());
+    let chunk = |start: usize| -> Vec<Vec<f64>> {
+        let cut: Vec<&[f32]> = rows.iter().map(|row| &row[start..(start + CHUNK / 8).min(len)]).collect();
+        cut.iter().enumerate().map(|(i, row)| cut[..=i].iter().map(|other| dot(row, other)).collect()).collect()
+    };
+    let partial: Vec<Vec<Vec<f64>>> =
+        (0..len).step_by(CHUNK / 8).collect::<Vec<_>>().into_par_iter().map(chunk).collect();
+    let mut sums: Vec<Vec<f64>> = (1..=rows.len()).map(|len| vec![0.0; len]).collect();
+    for part in &partial {
+        for (sums, part) in sums.iter_mut().zip(part) {
+            sums.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
+        }
+    }
+    sums
+}
+
+/// Inner product of up to a few thousand numbers: sums in 64 lanes of f32.
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let mut lanes = [0.0f32; 64];
+            let ((a_blocks, a_rest), (b_blocks, b_rest)) = (a.as_chunks::<64>(), b.as_chunks::<64>());
+            for (a, b) in a_blocks.iter().zip(b_blocks) {
+                for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+                    *lane = a.mul_add(*b, *lane);
+                }
+            }
+            let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>() + rest
+        },
+    )
 }
 
 fn sum_of_squares(values: &[f32]) -> f64 {
@@ -140,12 +239,24 @@ impl Recorder {
         Self { store: store.clone(), spans: spans.into_iter().collect() }
     }
 
-    /// Calls `add(input rows, gradient)` for every gradient row that the input has rows for; `add` adds.
-    pub fn record(&self, slot: Slot, mut add: impl FnMut(Range<usize>, &mut [f32])) {
+    /// Calls `add(input rows, gradient, keep)` for every gradient row that the input has rows for; `add` adds if `keep`,
+    /// and overwrites what is there if not.
+    pub fn record(&self, slot: Slot, mut add: impl FnMut(Range<usize>, &mut [f32], bool)) {
         let mut rows = self.store.lock();
         for (row, span) in self.spans.iter().filter(|(_, span)| !span.is_empty()) {
-            add(span.clone(), rows.slice_mut(slot, *row));
+            let (gradient, keep) = rows.entry(slot, *row);
+            add(span.clone(), gradient, keep);
         }
+    }
+
+    /// As [`Recorder::record`], for an `add` that always adds.
+    pub fn record_sums(&self, slot: Slot, mut add: impl FnMut(Range<usize>, &mut [f32])) {
+        self.record(slot, |rows, gradient, keep| {
+            if !keep {
+                gradient.fill(0.0);
+            }
+            add(rows, gradient);
+        });
     }
 
     /// Input rows by gradient row.
@@ -159,11 +270,15 @@ impl Recorder {
         for (row, span) in self.spans.iter() {
             let own = indices[span.clone()].iter().zip(dy[span.start * width..].chunks_exact(width));
             if slot.owner == Owner::Table {
+                rows.used[*row] = true;
                 let tables = &mut rows.tables[*row];
                 let Some(table) = tables.iter_mut().find(|rows| rows.table().offset == slot.offset) else { continue };
                 own.for_each(|(&index, dy)| table.add(index as usize, dy));
             } else {
-                let gradient = rows.slice_mut(slot, *row);
+                let (gradient, keep) = rows.entry(slot, *row);
+                if !keep {
+                    gradient.fill(0.0);
+                }
                 for (&index, dy) in own {
                     let sums = gradient[index as usize * width..][..width].iter_mut();
                     sums.zip(dy).for_each(|(sum, value)| *sum += value);
@@ -176,6 +291,9 @@ impl Recorder {
     pub fn add(&self, slot: Option<Slot>, row: usize, numbers: &[f32]) {
         let Some(slot) = slot else { return };
         let mut rows = self.store.lock();
-        rows.slice_mut(slot, row).iter_mut().zip(numbers).for_each(|(sum, value)| *sum += value);
+        match rows.entry(slot, row) {
+            (gradient, true) => gradient.iter_mut().zip(numbers).for_each(|(sum, value)| *sum += value),
+            (gradient, false) => gradient.copy_from_slice(numbers),
+        }
     }
 }

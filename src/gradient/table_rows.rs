@@ -42,6 +42,13 @@ impl TableRows {
         &self.values
     }
 
+    /// Inner product with another gradient of the same table.
+    pub(super) fn dot(&self, other: &Self) -> f64 {
+        let width = self.table.width.max(1);
+        let rows = self.touched.iter().zip(self.values.chunks_exact(width));
+        rows.filter_map(|(&row, own)| Some(super::store::dot(own, other.row(row as usize)?))).sum()
+    }
+
     pub(super) fn add(&mut self, row: usize, numbers: &[f32]) {
         let width = self.table.width;
         if self.place[row] == ABSENT {

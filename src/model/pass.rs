@@ -23,6 +23,8 @@ struct Recording {
     root: Var,
     /// Tokens by gradient row.
     spans: Vec<(usize, Range<usize>)>,
+    /// Whether each task has a gradient row of its own.
+    by_task: bool,
 }
 
 impl Pass {
@@ -34,12 +36,26 @@ impl Pass {
     /// A pass over `batch` whose backward pass adds to `store`: to its only row, or to a row a task if it has more.
     /// Without noise there is no dropout.
     pub fn training(store: &Arc<GradientStore>, batch: &Batch, noise: Option<Noise>) -> Result<Self> {
-        let spans = match store.row_count() {
-            1 => vec![(0, 0..batch.packed.tokens())],
-            _ => batch.tasks.iter().map(|task| (task.task, task.tokens.clone())).collect(),
+        Self::recording(store, batch, noise, store.row_count() > 1)
+    }
+
+    /// As [`Pass::training`], but all gradients go to the first row.
+    pub fn joint(store: &Arc<GradientStore>, batch: &Batch, noise: Option<Noise>) -> Result<Self> {
+        Self::recording(store, batch, noise, false)
+    }
+
+    fn recording(
+        store: &Arc<GradientStore>,
+        batch: &Batch,
+        noise: Option<Noise>,
+        by_task: bool,
+    ) -> Result<Self> {
+        let spans = match by_task {
+            false => vec![(0, 0..batch.packed.tokens())],
+            true => batch.tasks.iter().map(|task| (task.task, task.tokens.clone())).collect(),
         };
         let root = Var::zeros(1, DType::F32, &Device::Cpu)?;
-        let recording = Some(Recording { store: store.clone(), root, spans });
+        let recording = Some(Recording { store: store.clone(), root, spans, by_task });
         Ok(Self { recording, noise, ..Self::default() })
     }
 
@@ -78,7 +94,7 @@ impl Pass {
     /// Records gradients of ops over `len` rows that all belong to `task`.
     pub fn task(&self, task: usize, len: usize) -> Option<Recorder> {
         let recording = self.recording.as_ref()?;
-        let row = if recording.store.row_count() == 1 { 0 } else { task };
+        let row = if recording.by_task { task } else { 0 };
         Some(Recorder::split(&recording.store, [(row, 0..len)]))
     }
 

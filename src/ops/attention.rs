@@ -163,7 +163,7 @@ impl Attention {
     fn record_relative(&self, sequences: &[Sequence], d: usize, windows: &[Vec<f32>]) {
         let (Some(recorder), Some(relative)) = (&self.recorder, &self.relative) else { return };
         let Some(slot) = relative.table.slot else { return };
-        recorder.record(slot, |tokens, gradient| {
+        recorder.record_sums(slot, |tokens, gradient| {
             for (sequence, window) in sequences.iter().zip(windows) {
                 if !tokens.contains(&sequence.first) {
                     continue;

@@ -32,17 +32,18 @@ pub fn linear(x: &Tensor, weight: &Parameter, bias: Option<&Parameter>, recorder
 /// Rows of which weight gradients are summed at a time: bounds the copy of the input that products need.
 const DEPTH: usize = 1 << 13;
 
-/// `dw[outputs, inputs] += dyᵀ · x` over some rows of `dy` `[_, outputs]` and `x` `[_, inputs]`, on all threads.
+/// `dw[outputs, inputs] = dyᵀ · x`, or `+=` if `keep`, over some rows of `dy` `[_, outputs]` and `x` `[_, inputs]`, on all threads.
 pub(super) fn add_weight_gradient<S: Number>(
     rows: Range<usize>,
     (dy, outputs): (Matrix<S>, usize),
     (x, inputs): (Matrix<S>, usize),
     dw: &mut [f32],
+    keep: bool,
 ) {
     for first in rows.clone().step_by(DEPTH) {
         let depth = (rows.end - first).min(DEPTH);
         let (dy, x) = (dy.from_row(first), x.from_row(first));
-        parallel_product((outputs, inputs, depth), dy.t(), x, S::PRECISION, dw, true);
+        parallel_product((outputs, inputs, depth), dy.t(), x, S::PRECISION, dw, keep || first > rows.start);
     }
 }
 
@@ -70,12 +71,12 @@ impl CustomOp1 for Linear {
         let (dy_matrix, x_matrix) = (Matrix::new(&dy[..], self.outputs), Matrix::new(&xs[..], self.inputs));
         if let Some(recorder) = &self.recorder {
             if let Some(slot) = self.weight.slot {
-                recorder.record(slot, |rows, dw| {
-                    add_weight_gradient(rows, (dy_matrix, self.outputs), (x_matrix, self.inputs), dw);
+                recorder.record(slot, |rows, dw, keep| {
+                    add_weight_gradient(rows, (dy_matrix, self.outputs), (x_matrix, self.inputs), dw, keep);
                 });
             }
             if let Some(slot) = self.bias.as_ref().and_then(|bias| bias.slot) {
-                recorder.record(slot, |rows, db| {
+                recorder.record_sums(slot, |rows, db| {
                     add_column_sums(&dy[rows.start * self.outputs..rows.end * self.outputs], db);
                 });
             }

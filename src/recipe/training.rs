@@ -46,6 +46,9 @@ pub struct Training {
     /// Steps between saved states that a run can resume from; at each evaluation if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub save_every: Option<usize>,
+    /// Steps between measurements of the tasks' own gradients: norms and cosines; never if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflicts_every: Option<usize>,
     /// Number format of the computation.
     pub dtype: TrainingDtype,
     /// Layers keep only their input for the backward pass and are computed again there.
@@ -75,6 +78,7 @@ impl Default for Training {
             evaluate_every: None,
             patience: None,
             save_every: None,
+            conflicts_every: None,
             dtype: TrainingDtype::F32,
             recompute: false,
             threads: None,

@@ -1,5 +1,6 @@
 //! From a recipe to a trained model: preparation, steps, evaluation, state, export.
 
+mod conflicts;
 mod evaluate;
 mod export;
 mod prepare;
@@ -9,6 +10,7 @@ mod schedule;
 mod state;
 mod trainer;
 
+pub use conflicts::Conflicts;
 pub use evaluate::{Scores, evaluate};
 pub use export::export;
 pub use prepare::{Prepared, PreparedTask};

@@ -180,7 +180,7 @@ impl Run {
         let named = |values: Vec<serde_json::Value>| -> serde_json::Map<String, serde_json::Value> {
             self.prepared.recipe.tasks.keys().cloned().zip(values).collect()
         };
-        let line = json!({
+        let mut line = json!({
             "step": self.position.step,
             "loss": report.loss,
             "losses": named(report.losses.iter().map(|loss| json!(loss)).collect()),
@@ -189,6 +189,11 @@ impl Run {
             "rate_factor": factor,
             "tokens": self.position.tokens,
         });
+        if let Some(conflicts) = &report.conflicts {
+            line["gradient_norms"] = json!(named(conflicts.norms.iter().map(|norm| json!(norm)).collect()));
+            let rows = conflicts.cosines.iter().map(|row| json!(named(row.iter().map(|cos| json!(cos)).collect())));
+            line["gradient_cosines"] = json!(named(rows.collect()));
+        }
         self.log(&line)?;
         observer.event(&Event::Step(StepEvent {
             step: self.position.step,

@@ -1,5 +1,6 @@
 //! One optimizer step: forward, losses, backward, clip, update.
 
+use super::Conflicts;
 use crate::balance::{self, Method};
 use crate::data::Batch;
 use crate::error::{Error, Result};
@@ -24,6 +25,8 @@ pub struct Trainer {
     seed: u64,
     precision: Precision,
     recompute: bool,
+    /// Steps between measurements of the tasks' own gradients.
+    conflicts_every: Option<u64>,
 }
 
 /// What happened in a step.
@@ -37,6 +40,8 @@ pub struct StepReport {
     pub loss: f64,
     /// Norm of the whole gradient before clipping.
     pub gradient_norm: f64,
+    /// The tasks' own gradients, in steps that measure them.
+    pub conflicts: Option<Conflicts>,
     /// Tokens of the step.
     pub tokens: usize,
 }
@@ -63,7 +68,10 @@ impl Trainer {
             let vector = model.arena().entries()[name].shape.rank() < 2;
             (rate, if vector { 0.0 } else { training.weight_decay })
         });
-        let store = Arc::new(GradientStore::new(model.arena(), 1));
+        let store = Arc::new(GradientStore::new(
+            model.arena(),
+            if training.conflicts_every.is_some() { recipe.tasks.len() } else { 1 },
+        ));
         Self {
             optimizer,
             balance: balance::method(&recipe.balance, recipe.tasks.keys().map(String::as_str)),
@@ -77,6 +85,7 @@ impl Trainer {
                 TrainingDtype::Bf16 => Precision::Bf16,
             },
             recompute: training.recompute,
+            conflicts_every: training.conflicts_every.map(|every| every as u64),
             model,
         }
     }
@@ -89,14 +98,16 @@ impl Trainer {
     /// # Errors
     /// [`Error::NotFinite`] before anything is changed, if a loss or gradient is NaN or infinite.
     pub fn step(&mut self, batches: &[Batch], factor: f64) -> Result<StepReport> {
-        self.store.lock().zero();
+        self.store.lock().clear();
+        let by_task = self.conflicts_every.is_some_and(|every| (self.optimizer.steps() + 1).is_multiple_of(every));
         self.optimizer.catch_up(self.model.arena(), batches.iter().flat_map(|batch| &batch.packed.ids))?;
         let tasks = self.tasks.len();
         let step = self.optimizer.steps() + 1;
         let mut sums = vec![(0.0f64, 0usize); tasks];
         let (mut loss, mut weights) = (0.0, vec![0.0; tasks]);
+        let mut scales = vec![0.0; tasks];
         for (index, batch) in batches.iter().enumerate() {
-            let pass = self.pass(batch, index, batches.len())?;
+            let pass = self.pass(batch, index, batches.len(), by_task)?;
             let losses = self.model.losses(batch, &pass)?;
             let mut observed = vec![None; tasks];
             for (task, value) in batch.tasks.iter().zip(losses.values()?) {
@@ -110,25 +121,35 @@ impl Trainer {
             let balance = self.balance.weights(&observed);
             weights = balance.iter().zip(&self.weights).map(|(balance, weight)| balance * weight).collect();
             let scale = 1.0 / (tasks * batches.len()) as f64;
+            scales = weights.iter().map(|weight| scale * weight).collect();
             let scaled: Vec<f64> = batch.tasks.iter().map(|task| scale * weights[task.task]).collect();
             let terms = batch.tasks.iter().zip(&scaled);
             loss += terms.map(|(task, scale)| scale * f64::from(observed[task.task].unwrap_or(0.0))).sum::<f64>();
             losses.backward(&scaled)?;
         }
 
-        let gradient_norm = self.store.lock().norm();
+        let (gramian, heads_square) = {
+            let mut rows = self.store.lock();
+            rows.finish();
+            (rows.gramian(), rows.heads_square())
+        };
+        let square = gramian.iter().flatten().sum::<f64>() + heads_square;
+        // Rounding may leave opposite gradients below zero; a NaN must stay one.
+        let gradient_norm = if square < 0.0 { 0.0 } else { square.sqrt() };
         if !gradient_norm.is_finite() {
             return Err(self.blame(step, batches));
         }
         // As PyTorch's clip_grad_norm_.
         let clip = if self.clip > 0.0 { (self.clip / (gradient_norm + 1e-6)).min(1.0) } else { 1.0 };
-        self.optimizer.step(self.model.arena(), &self.store, factor, clip as f32)?;
+        let rows = vec![1.0; gramian.len()];
+        self.optimizer.step(self.model.arena(), &self.store, &rows, factor, clip as f32)?;
         let mean = |(sum, count): (f64, usize)| (count > 0).then(|| (sum / count as f64) as f32);
         Ok(StepReport {
             losses: sums.into_iter().map(mean).collect(),
             weights,
             loss,
             gradient_norm,
+            conflicts: by_task.then(|| Conflicts::new(&gramian, &scales)),
             tokens: batches.iter().map(|batch| batch.packed.tokens()).sum(),
         })
     }
@@ -176,21 +197,26 @@ impl Trainer {
     }
 
     /// The pass over batch `index` of `batches` of the next step.
-    fn pass(&self, batch: &Batch, index: usize, batches: usize) -> Result<Pass> {
+    fn pass(&self, batch: &Batch, index: usize, batches: usize, by_task: bool) -> Result<Pass> {
         let noise = Noise::new(self.seed, self.optimizer.steps() * batches as u64 + index as u64);
-        let pass = Pass::training(&self.store, batch, Some(noise))?;
+        let pass = match by_task {
+            true => Pass::training(&self.store, batch, Some(noise))?,
+            false => Pass::joint(&self.store, batch, Some(noise))?,
+        };
         Ok(pass.in_precision(self.precision).recomputing(self.recompute))
     }
 
     /// Runs the backward pass of one task at a time, with the same dropout, to find whose gradient is not finite.
     fn blame(&self, step: u64, batches: &[Batch]) -> Error {
         let attempt = |index: usize, batch: &Batch, task: usize| -> Result<Option<(usize, f32)>> {
-            self.store.lock().zero();
-            let pass = self.pass(batch, index, batches.len())?;
+            self.store.lock().clear();
+            let pass = self.pass(batch, index, batches.len(), false)?;
             let mut weights = vec![0.0; batch.tasks.len()];
             weights[task] = 1.0;
             self.model.losses(batch, &pass)?.backward(&weights)?;
-            Ok(self.store.lock().first_non_finite())
+            let mut rows = self.store.lock();
+            rows.finish();
+            Ok(rows.first_non_finite())
         };
         for (index, batch) in batches.iter().enumerate() {
             for (position, task) in batch.tasks.iter().enumerate() {

@@ -199,3 +199,37 @@ fn bf16_products_give_nearly_the_gradients_of_f32() {
         }
     }
 }
+
+#[test]
+fn measured_conflicts_are_those_of_the_tasks_gradients_and_change_no_step() {
+    let mut setup = Setup::open("training");
+    let batch = &setup.batches[0];
+    let mut plain = Trainer::new(setup.model(), &setup.recipe);
+    let own: Vec<Vec<f32>> = (0..4)
+        .map(|task| {
+            let mut weights = [0.0; 4];
+            weights[task] = 1.0;
+            gradients(plain.layout(), batch, &weights, 1).0.swap_remove(0)
+        })
+        .collect();
+    let expected = plain.step(std::slice::from_ref(batch), 1.0).unwrap();
+    assert_eq!(expected.conflicts, None);
+
+    setup.recipe.training.conflicts_every = Some(1);
+    let mut measuring = Trainer::new(setup.model(), &setup.recipe);
+    let report = measuring.step(std::slice::from_ref(&setup.batches[0]), 1.0).unwrap();
+    assert!((report.gradient_norm / expected.gradient_norm - 1.0).abs() < 1e-5);
+    let conflicts = report.conflicts.unwrap();
+    for a in 0..4 {
+        let norm = own[a].iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+        assert!((conflicts.norms[a].unwrap() / norm - 1.0).abs() < 1e-5, "task {a}: {:?}, not {norm}", conflicts.norms);
+        for b in 0..4 {
+            let (found, expected) = (conflicts.cosines[a][b].unwrap(), cosine(&own[a], &own[b]));
+            assert!((found - expected).abs() < 1e-5, "tasks {a} and {b}: {found}, not {expected}");
+        }
+    }
+    let parameters = |trainer: &mut Trainer| trainer.model().unwrap().arena().snapshot().unwrap();
+    let (one, other) = (parameters(&mut plain), parameters(&mut measuring));
+    let furthest = one.iter().zip(&other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(furthest < 1e-5, "parameters {furthest} apart");
+}

@@ -204,7 +204,9 @@ impl<S: Number> Layer<S> {
         let (h, inner, layer) = (self.hidden, self.inner, &self.parameters);
         let record = |dense: &Dense, dy: (Matrix<S>, usize), x: (&[S], usize)| {
             let Some(slot) = dense.weight.slot else { return };
-            recorder.record(slot, |rows, dw| add_weight_gradient(rows, dy, (Matrix::new(x.0, x.1), x.1), dw));
+            recorder.record(slot, |rows, dw, keep| {
+                add_weight_gradient(rows, dy, (Matrix::new(x.0, x.1), x.1), dw, keep);
+            });
         };
         record(&layer.output, (Matrix::new(&t.d_output, h), h), (&t.active, inner));
         record(&layer.intermediate, (Matrix::new(&t.d_inner, inner), inner), (&t.normed, h));
