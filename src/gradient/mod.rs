@@ -1,6 +1,7 @@
 //! Parameters in one flat buffer, their gradients in flat rows beside it.
 
 mod arena;
+mod gramian;
 mod optimizer;
 mod store;
 mod table_rows;

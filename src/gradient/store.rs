@@ -1,5 +1,6 @@
 //! Where the backward pass leaves the gradients of parameters.
 
+use super::gramian::inner_products;
 use super::{Arena, Owner, Slot, TableRows};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -169,42 +170,6 @@ const CHUNK: usize = 1 << 14;
 fn squares(values: &[f32]) -> f64 {
     let partial: Vec<f64> = values.par_chunks(CHUNK).map(sum_of_squares).collect();
     partial.iter().sum()
-}
-
-/// Inner products of rows of equal length, the lower triangle: each number is read once from memory.
-fn inner_products(rows: &[&[f32]]) -> Vec<Vec<f64>> {
-    let len = rows.first().map_or(0, |row| row.len());
-    let chunk = |start: usize| -> Vec<Vec<f64>> {
-        let cut: Vec<&[f32]> = rows.iter().map(|row| &row[start..(start + CHUNK / 8).min(len)]).collect();
-        cut.iter().enumerate().map(|(i, row)| cut[..=i].iter().map(|other| dot(row, other)).collect()).collect()
-    };
-    let partial: Vec<Vec<Vec<f64>>> =
-        (0..len).step_by(CHUNK / 8).collect::<Vec<_>>().into_par_iter().map(chunk).collect();
-    let mut sums: Vec<Vec<f64>> = (1..=rows.len()).map(|len| vec![0.0; len]).collect();
-    for part in &partial {
-        for (sums, part) in sums.iter_mut().zip(part) {
-            sums.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
-        }
-    }
-    sums
-}
-
-/// Inner product of up to a few thousand numbers: sums in 64 lanes of f32.
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let mut lanes = [0.0f32; 64];
-            let ((a_blocks, a_rest), (b_blocks, b_rest)) = (a.as_chunks::<64>(), b.as_chunks::<64>());
-            for (a, b) in a_blocks.iter().zip(b_blocks) {
-                for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-                    *lane = a.mul_add(*b, *lane);
-                }
-            }
-            let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-            lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>() + rest
-        },
-    )
 }
 
 fn sum_of_squares(values: &[f32]) -> f64 {

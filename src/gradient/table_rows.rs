@@ -46,7 +46,7 @@ impl TableRows {
     pub(super) fn dot(&self, other: &Self) -> f64 {
         let width = self.table.width.max(1);
         let rows = self.touched.iter().zip(self.values.chunks_exact(width));
-        rows.filter_map(|(&row, own)| Some(super::store::dot(own, other.row(row as usize)?))).sum()
+        rows.filter_map(|(&row, own)| Some(super::gramian::dot(own, other.row(row as usize)?))).sum()
     }
 
     pub(super) fn add(&mut self, row: usize, numbers: &[f32]) {

@@ -1,0 +1,96 @@
+//! Inner products of long rows, each number read from memory once.
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+/// Numbers of a row that one thread takes at a time: with sixteen rows they stay in the second-level cache. Fixed, so that
+/// sums do not depend on the number of threads.
+const CHUNK: usize = 2048;
+/// Rows whose products are summed in registers at the same time.
+const TILE: usize = 4;
+
+/// Inner products of all pairs of rows of equal length: `[i][j]` for `j <= i`.
+pub(super) fn inner_products(rows: &[&[f32]]) -> Vec<Vec<f64>> {
+    let len = rows.first().map_or(0, |row| row.len());
+    let arch = pulp::Arch::new();
+    let partial: Vec<Vec<f32>> = (0..len.div_ceil(CHUNK))
+        .into_par_iter()
+        .map(|chunk| {
+            let own = chunk * CHUNK..((chunk + 1) * CHUNK).min(len);
+            let rows: Vec<&[f32]> = rows.iter().map(|row| &row[own.clone()]).collect();
+            let mut out = vec![0.0; rows.len() * rows.len()];
+            arch.dispatch(Products { rows: &rows, out: &mut out });
+            out
+        })
+        .collect();
+    let mut sums: Vec<Vec<f64>> = (1..=rows.len()).map(|len| vec![0.0; len]).collect();
+    for part in &partial {
+        for (sums, part) in sums.iter_mut().zip(part.chunks_exact(rows.len())) {
+            sums.iter_mut().zip(part).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+    }
+    sums
+}
+
+/// Inner product of two rows of some thousand numbers at most.
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
+    inner_products(&[a, b])[1][0]
+}
+
+/// Products of all pairs of rows, `[i][j]` for `j <= i`, the rest of `out` unspecified.
+struct Products<'a> {
+    rows: &'a [&'a [f32]],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Products<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let count = self.rows.len();
+        for i in (0..count).step_by(TILE) {
+            for j in (0..=i).step_by(TILE) {
+                // Beyond the last row a tile repeats it; what comes of that is not stored.
+                let row = |first: usize, k: usize| S::as_simd_f32s(self.rows[(first + k).min(count - 1)]);
+                let (left, right): ([_; TILE], [_; TILE]) =
+                    (std::array::from_fn(|k| row(i, k)), std::array::from_fn(|k| row(j, k)));
+                let mut sums = [[simd.splat_f32s(0.0); TILE]; TILE];
+                for at in 0..left[0].0.len() {
+                    let b: [S::f32s; TILE] = std::array::from_fn(|k| right[k].0[at]);
+                    for (a, sums) in left.iter().zip(&mut sums) {
+                        let a = a.0[at];
+                        for (sum, b) in sums.iter_mut().zip(b) {
+                            *sum = simd.mul_add_f32s(a, b, *sum);
+                        }
+                    }
+                }
+                for (p, sums) in sums.into_iter().enumerate().take(count - i) {
+                    for (q, sum) in sums.into_iter().enumerate().take(count - j) {
+                        let rest = left[p].1.iter().zip(right[q].1).map(|(a, b)| a * b).sum::<f32>();
+                        self.out[(i + p) * count + j + q] = simd.reduce_sum_f32s(sum) + rest;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_those_in_f64() {
+        for (count, len) in [(0, 5), (1, 0), (1, 3), (2, 17), (3, 5000), (5, 2048), (9, 4097), (16, 300)] {
+            let number = |i: usize, k: usize| ((i * 7919 + k * 104_729 + i * k) % 2003) as f32 / 1000.0 - 1.0;
+            let rows: Vec<Vec<f32>> = (0..count).map(|i| (0..len).map(|k| number(i, k)).collect()).collect();
+            let found = inner_products(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            for (i, j) in (0..count).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+                let expected: f64 = rows[i].iter().zip(&rows[j]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                let tolerance = 1e-6 * len as f64;
+                assert!((found[i][j] - expected).abs() <= tolerance, "{count} × {len}, ({i}, {j}): {}", found[i][j]);
+            }
+        }
+    }
+}
