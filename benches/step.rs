@@ -1,9 +1,9 @@
 //! Seconds of one training step of MiniLM-L6 on random tokens, as JSON.
 //!
 //!     cargo bench --bench step -- [--tokens N] [--length N] [--tasks N] [--rows] [--dtype f32|bf16] [--dropout P]
-//!                                 [--steps N] [--threads N] [--recompute]
+//!                                 [--steps N] [--threads N] [--recompute] [--rate]
 //!
-//! `--rows` keeps every task's gradient apart. `scripts/bench_torch.py` runs this side by side with PyTorch.
+//! `--rows` keeps every task's gradient apart and takes their Gramian; `--rate` measures matrix products instead. `scripts/bench_torch.py` runs this side by side with PyTorch.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -11,6 +11,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 use mtl_zoo::data::{Batch, Packed, Targets, TaskBatch};
 use mtl_zoo::model::backbones::BackboneConfig;
 use mtl_zoo::model::{HeadOptions, ModelOptions, MultiTask, Weight, Weights};
+use mtl_zoo::ops::{Precision, product_rate};
 use mtl_zoo::recipe::{Freeze, Pooling, Recipe, TaskType, Training, TrainingDtype};
 use mtl_zoo::train::Trainer;
 use serde_json::json;
@@ -87,6 +88,13 @@ fn batch(tokens: usize, length: usize, tasks: usize, random: &mut Random) -> Bat
     Batch { packed, tasks: (0..tasks).map(task).collect() }
 }
 
+/// Largest resident memory of this process so far, in bytes; where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
+}
+
 fn main() {
     let arguments = Arguments(std::env::args().collect());
     let (tokens, length) = (arguments.value("--tokens", 2048), arguments.value("--length", 64));
@@ -94,6 +102,11 @@ fn main() {
     let bf16 = arguments.value("--dtype", "bf16".to_owned()) == "bf16";
     let threads = arguments.value("--threads", 0usize);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().unwrap();
+    if arguments.flag("--rate") {
+        let precision = if bf16 { Precision::Bf16 } else { Precision::F32 };
+        println!("{}", json!({"flops": product_rate(precision)}));
+        return;
+    }
     let recipe = Recipe {
         training: Training {
             dtype: if bf16 { TrainingDtype::Bf16 } else { TrainingDtype::F32 },
@@ -125,5 +138,9 @@ fn main() {
     }
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
-    println!("{}", json!({"seconds": median, "best": seconds[0], "tokens_per_second": tokens as f64 / median}));
+    let memory = peak_memory();
+    println!(
+        "{}",
+        json!({"peak_bytes": memory, "seconds": median, "best": seconds[0], "tokens_per_second": tokens as f64 / median})
+    );
 }

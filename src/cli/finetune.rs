@@ -252,7 +252,7 @@ impl Finetune {
             let problem = Problem::new(found, "the folder of a run that was stopped", help);
             return Err(problem.file(folder).key("--resume").argument().into());
         }
-        if !RunState::path(folder).is_file() {
+        if RunState::saved(folder).is_empty() {
             RunState::load(folder)?;
         }
         Ok(Run::recipe(folder, catalog)?)

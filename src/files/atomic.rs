@@ -5,6 +5,9 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+/// How the names of files begin that are not whole yet.
+const PARTIAL: &str = ".partial-";
+
 /// Writes a file under a temporary name beside `path`, syncs it and renames it. Until then an older file stays as it is.
 ///
 /// # Errors
@@ -15,7 +18,7 @@ pub fn write_file<T>(path: impl AsRef<Path>, fill: impl FnOnce(&mut dyn Write) -
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let temporary = builder.prefix(".partial-").tempfile_in(parent).at("create", path)?;
+    let temporary = builder.prefix(PARTIAL).tempfile_in(parent).at("create", path)?;
     let mut writer = BufWriter::with_capacity(1 << 20, temporary.as_file());
     let result = fill(&mut writer)?;
     writer.flush().at("write", path)?;
@@ -24,6 +27,17 @@ pub fn write_file<T>(path: impl AsRef<Path>, fill: impl FnOnce(&mut dyn Write) -
     temporary.persist(path).map_err(|e| e.error).at("rename", path)?;
     sync_folder(parent)?;
     Ok(result)
+}
+
+/// Removes what a program that was killed in the middle of [`write_file`] has left in a folder.
+pub(crate) fn remove_partial_files(folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder).at("read", folder)? {
+        let path = entry.at("read", folder)?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL)) {
+            std::fs::remove_file(&path).at("remove", &path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Creates a file inside a folder of [`write_folder`] and syncs it.

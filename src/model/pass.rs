@@ -44,12 +44,7 @@ impl Pass {
         Self::recording(store, batch, noise, false)
     }
 
-    fn recording(
-        store: &Arc<GradientStore>,
-        batch: &Batch,
-        noise: Option<Noise>,
-        by_task: bool,
-    ) -> Result<Self> {
+    fn recording(store: &Arc<GradientStore>, batch: &Batch, noise: Option<Noise>, by_task: bool) -> Result<Self> {
         let spans = match by_task {
             false => vec![(0, 0..batch.packed.tokens())],
             true => batch.tasks.iter().map(|task| (task.task, task.tokens.clone())).collect(),

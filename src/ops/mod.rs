@@ -32,6 +32,7 @@ pub use encoder::{Dense, EncoderLayer, LayerOptions, Norm, encoder};
 pub use layer_norm::layer_norm;
 pub use linear::linear;
 pub use losses::{CrossEntropy, IGNORE, bce_with_logits, cross_entropy, mse};
+pub use matmul::product_rate;
 pub use number::Precision;
 pub use pooling::{PoolKind, pool};
 pub use random::{Dropout, Noise, philox};

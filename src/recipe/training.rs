@@ -46,6 +46,8 @@ pub struct Training {
     /// Steps between saved states that a run can resume from; at each evaluation if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub save_every: Option<usize>,
+    /// Saved states that are kept, the newest ones.
+    pub keep_states: usize,
     /// Steps between measurements of the tasks' own gradients: norms and cosines; never if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflicts_every: Option<usize>,
@@ -78,6 +80,7 @@ impl Default for Training {
             evaluate_every: None,
             patience: None,
             save_every: None,
+            keep_states: 2,
             conflicts_every: None,
             dtype: TrainingDtype::F32,
             recompute: false,

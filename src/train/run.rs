@@ -273,7 +273,7 @@ impl Run {
             second: self.trainer.optimizer()?.moments()[1].to_vec(),
             best: self.best.clone(),
         };
-        state.save(&self.folder)
+        state.save(&self.folder, self.prepared.recipe.training.keep_states)
     }
 
     fn log(&mut self, line: &serde_json::Value) -> Result<()> {

@@ -1,10 +1,10 @@
-//! What decides the next step, in one file: a run that was stopped goes on as if it never had been.
+//! What decides the next step, in one file a saved step: a run that was stopped goes on as if it never had been.
 
 use super::Evaluation;
 use crate::checkpoint::{TensorData, TensorFile, write_tensors};
 use crate::data::SamplerState;
 use crate::error::{Fault, IoContext, Problem, Result};
-use crate::files::write_file;
+use crate::files::{remove_partial_files, write_file};
 use crate::recipe::CheckpointDtype;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -46,39 +46,53 @@ pub struct RunState {
 }
 
 impl RunState {
-    /// The state's file in a run's folder.
-    pub fn path(run: &Path) -> PathBuf {
-        run.join("state").join("state.safetensors")
+    /// The saved states in a run's folder, oldest first.
+    pub fn saved(run: &Path) -> Vec<PathBuf> {
+        let Ok(folder) = std::fs::read_dir(folder(run)) else { return Vec::new() };
+        let step = |path: &Path| {
+            let name = path.file_name()?.to_str()?;
+            name.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse::<usize>().ok()
+        };
+        let mut states: Vec<(usize, PathBuf)> =
+            folder.flatten().filter_map(|entry| Some((step(&entry.path())?, entry.path()))).collect();
+        states.sort();
+        states.into_iter().map(|(_, path)| path).collect()
     }
 
-    /// Saves the state of the run in `run`; an older state stays until the new one is on disk.
-    pub fn save(&self, run: &Path) -> Result<()> {
-        let path = Self::path(run);
-        let folder = path.parent().expect("the file lies in the folder `state`");
-        std::fs::create_dir_all(folder).at("create", folder)?;
+    /// Saves the state of the run in `run`, and removes all but the newest `keep`. Older states stay until the new one is
+    /// on disk.
+    pub fn save(&self, run: &Path, keep: usize) -> Result<()> {
+        let path = folder(run).join(format!("step-{}.safetensors", self.position.step));
+        std::fs::create_dir_all(folder(run)).at("create", folder(run))?;
         let arrays =
             [("parameters", &self.parameters), ("first", &self.first), ("second", &self.second), ("best", &self.best)];
         let tensors = arrays.map(|(name, values)| TensorData { name: name.into(), shape: vec![values.len()], values });
         let position = serde_json::to_string(&self.position).expect("numbers and names are always JSON");
-        write_file(&path, |out| write_tensors(out, &path, &tensors, CheckpointDtype::F32, &[("position", &position)]))
+        write_file(&path, |out| write_tensors(out, &path, &tensors, CheckpointDtype::F32, &[("position", &position)]))?;
+        let saved = Self::saved(run);
+        for old in &saved[..saved.len().saturating_sub(keep)] {
+            std::fs::remove_file(old).at("remove", old)?;
+        }
+        Ok(())
     }
 
-    /// Loads the state of the run in `run`.
+    /// Loads the newest state of the run in `run`. Removes what a killed program left half written.
     ///
     /// # Errors
     /// If there is none, or it is not what a run of this program saved.
     pub fn load(run: &Path) -> Result<Self> {
-        let path = Self::path(run);
-        if !path.is_file() {
+        let Some(path) = Self::saved(run).pop() else {
             let help = "a run that ended has none, its result is the folder `checkpoint`; a run saves its first state at \
                         its first evaluation";
             return Err(Problem::new("no saved state", "the folder of a run that was stopped", help)
                 .file(run)
                 .argument());
-        }
+        };
+        remove_partial_files(&folder(run))?;
         let file = TensorFile::open(&path)?;
         let broken = |found: String| {
-            let help = "the file was changed or is of another version; start the run anew";
+            let help = "the file was changed or is of another version; remove it to go on from an older one beside it, or \
+                        start the run anew";
             Problem::new(found, "the state of a run", help).file(&path).checkpoint(Fault::Json)
         };
         let position = file.metadata().get("position").ok_or_else(|| broken("no position".into()))?;
@@ -95,12 +109,16 @@ impl RunState {
 
     /// Removes the state of a run that has ended.
     pub fn remove(run: &Path) -> Result<()> {
-        let folder = run.join("state");
+        let folder = folder(run);
         match folder.exists() {
             true => std::fs::remove_dir_all(&folder).at("remove", &folder),
             false => Ok(()),
         }
     }
+}
+
+fn folder(run: &Path) -> PathBuf {
+    run.join("state")
 }
 
 impl Position {

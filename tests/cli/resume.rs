@@ -64,3 +64,109 @@ fn an_interrupted_run_ends_with_the_same_bytes() {
     }
     assert!(!folder.join("stopped/state").exists());
 }
+
+/// Moments in milliseconds that look random and are the same in every run of the test.
+#[cfg(unix)]
+fn moments() -> impl Iterator<Item = u64> {
+    let mut state = 88_172_645_463_325_252u64;
+    std::iter::from_fn(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        Some(state % 700)
+    })
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_killed_twenty_times_ends_with_the_same_bytes() {
+    use std::time::{Duration, Instant};
+
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    five_tasks(folder);
+    // A state at every step: many kills hit one that is being written.
+    let args = |out: &'static str| {
+        [&args(out)[..], &["--set", "training.steps=120", "--set", "training.save_every=1"]].concat()
+    };
+    mtl(folder, &args("whole")).ok();
+
+    let state = folder.join("killed/state");
+    // Whole states, and when the newest was written.
+    let whole = |file: &fs::DirEntry| file.file_name().to_string_lossy().starts_with("step-");
+    let newest = || {
+        let files = fs::read_dir(&state).ok()?.flatten().filter(whole);
+        files.filter_map(|file| file.metadata().ok()?.modified().ok()).max()
+    };
+    let (mut kills, mut moments) = (0, moments());
+    while kills < 20 {
+        let command_line = match newest() {
+            Some(_) => vec!["finetune", "--resume", "killed"],
+            None => args("killed"),
+        };
+        let mut child = command(folder, &command_line).stderr(std::process::Stdio::null()).spawn().unwrap();
+        // Counted from the first state of this process, so that each gets somewhere.
+        let (before, start) = (newest(), Instant::now());
+        while newest() == before && child.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < Duration::from_secs(60), "no state was saved");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        std::thread::sleep(Duration::from_millis(moments.next().unwrap() % 100));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!folder.join("killed/checkpoint").exists(), "the run ended after {kills} kills: make it longer");
+        kills += 1;
+    }
+    mtl(folder, &["finetune", "--resume", "killed"]).ok();
+    for file in ["checkpoint/model.safetensors", "checkpoint/mtl_zoo.json", "metrics.jsonl"] {
+        assert!(same(folder, "whole", "killed", file), "{file}");
+    }
+    assert!(!state.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_the_last_state_as_it_was() {
+    use std::process::Command;
+
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    five_tasks(folder);
+    mtl(folder, &args("whole")).ok();
+
+    // Stops by itself after its first state.
+    let stopped = command(folder, &args("full")).spawn().unwrap();
+    let id = stopped.id().to_string();
+    while !folder.join("full/state/step-4.safetensors").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    stopped.wait_with_output().unwrap();
+    let states = || {
+        let mut files: Vec<_> =
+            fs::read_dir(folder.join("full/state")).unwrap().flatten().map(|file| file.path()).collect();
+        files.sort();
+        files.into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect::<Vec<_>>()
+    };
+    let before = states();
+
+    // No file can grow beyond 64 KiB: what a full disk does to a state, and to nothing smaller.
+    let limited = format!("trap '' XFSZ; ulimit -f 64; exec {} finetune --resume full", env!("CARGO_BIN_EXE_mtl-zoo"));
+    let mut shell = Command::new("bash");
+    for (name, value) in command(folder, &[]).get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let ended = shell.current_dir(folder).args(["-c", &limited]).output().unwrap();
+    let stderr = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("error: full/state/step-") && stderr.contains("cannot write"), "{stderr}");
+    assert!(states() == before, "a state was lost or half a state was left");
+
+    mtl(folder, &["finetune", "--resume", "full"]).ok();
+    for file in ["checkpoint/model.safetensors", "metrics.jsonl"] {
+        assert!(same(folder, "whole", "full", file), "{file}");
+    }
+}
