@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use mtl_zoo::catalog::Catalog;
 use mtl_zoo::checkpoint::Manifest;
+use mtl_zoo::data::TokenCache;
 use mtl_zoo::recipe::{Override, Recipe, RecipeSource};
 use mtl_zoo::train::{Outcome, Prepared, RECIPE_FILE, Run, RunState};
 use mtl_zoo::{Error, Problem};
@@ -109,7 +110,7 @@ impl Finetune {
         let near = self.recipe.as_deref().and_then(Path::parent).or(self.resume.as_deref()).unwrap_or(Path::new("."));
         let (id, revision) = (&recipe.backbone.id, recipe.backbone.revision.as_deref());
         let backbone = sources::backbone(catalog, id, revision, near)?;
-        let prepared = Prepared::new(recipe, backbone)?;
+        let prepared = Prepared::with_cache(recipe, backbone, TokenCache::standard().as_ref())?;
         dry_run::warnings(&prepared).iter().for_each(warn);
         let folder =
             self.resume.clone().or_else(|| self.out.clone()).unwrap_or_else(|| default_folder(&prepared.recipe));

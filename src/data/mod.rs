@@ -18,6 +18,8 @@ pub mod statistics;
 mod suggest;
 #[cfg(feature = "train")]
 pub mod task_data;
+#[cfg(feature = "train")]
+mod token_cache;
 pub mod tokenize;
 
 pub use packing::{Batch, Packed, Targets, TaskBatch};
@@ -27,6 +29,8 @@ pub use sampler::{Sampler, SamplerState};
 pub use statistics::TaskStatistics;
 #[cfg(feature = "train")]
 pub use task_data::{TaskData, labelled_rows};
+#[cfg(feature = "train")]
+pub use token_cache::TokenCache;
 pub use tokenize::{Encoded, NO_TOKEN, Tokenizer};
 
 /// What a head reads.

@@ -3,6 +3,7 @@
 mod conflicts;
 mod evaluate;
 mod export;
+mod feed;
 mod prepare;
 mod progress;
 mod run;

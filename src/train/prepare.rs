@@ -1,7 +1,7 @@
 //! Everything that a run needs before its first step: data, tokens, configuration, model.
 
 use crate::checkpoint::{CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE, TensorFile};
-use crate::data::{Example, TaskData, TaskStatistics, Tokenizer};
+use crate::data::{Example, Row, TaskData, TaskStatistics, TokenCache, Tokenizer};
 use crate::error::{IoContext, Problem, Result};
 use crate::hub::HubFiles;
 use crate::metrics::Metric;
@@ -47,6 +47,14 @@ impl Prepared {
     /// # Errors
     /// If a file cannot be read or used, or the recipe asks for what the backbone cannot do.
     pub fn new(recipe: Recipe, backbone: HubFiles) -> Result<Self> {
+        Self::with_cache(recipe, backbone, None)
+    }
+
+    /// As [`Prepared::new`], with tokens from a cache where it has them.
+    ///
+    /// # Errors
+    /// As [`Prepared::new`].
+    pub fn with_cache(recipe: Recipe, backbone: HubFiles, cache: Option<&TokenCache>) -> Result<Self> {
         let path = backbone.folder.join(CONFIG_FILE);
         let config_json = std::fs::read(&path).at("read", &path)?;
         let mut config = BackboneConfig::parse(&config_json)?;
@@ -54,7 +62,11 @@ impl Prepared {
         let tokenizer = Tokenizer::from_file(backbone.folder.join(TOKENIZER_FILE))?;
         check_fit(&recipe, &config, &tokenizer)?;
         let max_tokens = recipe.backbone.max_tokens;
-        let tasks = recipe.tasks.iter().map(|(name, task)| PreparedTask::new(name, task, &tokenizer, max_tokens));
+        let examples = |rows: &[Row]| match cache {
+            Some(cache) => cache.examples(&tokenizer, rows, max_tokens),
+            None => tokenizer.examples(rows, max_tokens),
+        };
+        let tasks = recipe.tasks.iter().map(|(name, task)| PreparedTask::new(name, task, examples));
         let tasks = tasks.collect::<Result<_>>()?;
         Ok(Self { recipe, backbone, config, config_json, tokenizer, tasks })
     }
@@ -114,9 +126,9 @@ fn check_fit(recipe: &Recipe, config: &BackboneConfig, tokenizer: &Tokenizer) ->
 }
 
 impl PreparedTask {
-    fn new(name: &str, task: &Task, tokenizer: &Tokenizer, max_tokens: usize) -> Result<Self> {
+    fn new(name: &str, task: &Task, examples: impl Fn(&[Row]) -> Result<Vec<Example>>) -> Result<Self> {
         let data = TaskData::load(name, task)?;
-        let train = tokenizer.examples(&data.train, max_tokens)?;
+        let train = examples(&data.train)?;
         let head = HeadOptions {
             kind: task.kind,
             outputs: if task.kind == TaskType::Regression { 1 } else { data.labels.len() },
@@ -126,8 +138,8 @@ impl PreparedTask {
             label_smoothing: task.label_smoothing,
         };
         Ok(Self {
-            validation: tokenizer.examples(&data.validation, max_tokens)?,
-            test: data.test.as_ref().map(|rows| tokenizer.examples(rows, max_tokens)).transpose()?,
+            validation: examples(&data.validation)?,
+            test: data.test.as_deref().map(&examples).transpose()?,
             metrics: task.metrics.clone().unwrap_or_else(|| task.kind.predictions().default_metrics().to_vec()),
             data,
             train,

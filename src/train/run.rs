@@ -1,10 +1,11 @@
 //! A whole run: steps, evaluations, saved states, the best weights at the end.
 
+use super::feed::Feed;
 use super::progress::{Evaluation, Event, Observer, StepEvent};
 use super::state::{Position, RunState};
 use super::{LearningRate, Prepared, PreparedTask, Scores, Trainer, evaluate, export};
 use crate::checkpoint::{MODEL_FILE, Manifest};
-use crate::data::{Batch, Example, Sampler};
+use crate::data::{Example, Sampler};
 use crate::error::{IoContext, Problem, Result};
 use crate::files::{hash_file, sha256_hex, write_file};
 use crate::ops::Precision;
@@ -14,6 +15,7 @@ use serde_json::json;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Name of the resolved recipe in a run's folder.
 pub const RECIPE_FILE: &str = "recipe.toml";
@@ -24,7 +26,7 @@ pub const CHECKPOINT_FOLDER: &str = "checkpoint";
 
 /// A run in its folder.
 pub struct Run {
-    prepared: Prepared,
+    prepared: Arc<Prepared>,
     trainer: Trainer,
     sampler: Sampler,
     rate: LearningRate,
@@ -126,7 +128,7 @@ impl Run {
             steps,
             sampler,
             trainer,
-            prepared,
+            prepared: Arc::new(prepared),
         })
     }
 
@@ -145,8 +147,9 @@ impl Run {
     /// # Errors
     /// If a loss or gradient is not finite, or a file cannot be written.
     pub fn train(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        let feed = Feed::start(&self.prepared, self.sampler.clone(), self.position.step, self.steps);
         while self.position.step < self.steps {
-            self.step(observer)?;
+            self.step(&feed, observer)?;
             let step = self.position.step;
             let due = step.is_multiple_of(self.evaluate_every) || step == self.steps;
             let waited = due && self.validate(observer)?;
@@ -167,15 +170,12 @@ impl Run {
         self.finish(observer)
     }
 
-    fn step(&mut self, observer: &mut dyn Observer) -> Result<()> {
-        let training = &self.prepared.recipe.training;
-        let progress = self.position.step as f64 / self.steps as f64;
-        let batches: Vec<Batch> = (0..training.accumulate)
-            .map(|_| next_batch(&self.prepared, &mut self.sampler, progress, training.batch_tokens))
-            .collect();
+    fn step(&mut self, feed: &Feed, observer: &mut dyn Observer) -> Result<()> {
+        let (batches, sampler) = feed.next();
         let factor = self.rate.factor(self.position.step);
         let report = self.trainer.step(&batches, factor)?;
         self.position.step += 1;
+        self.position.sampler = Some(sampler);
         self.position.tokens += report.tokens as u64;
         let named = |values: Vec<serde_json::Value>| -> serde_json::Map<String, serde_json::Value> {
             self.prepared.recipe.tasks.keys().cloned().zip(values).collect()
@@ -263,11 +263,7 @@ impl Run {
     fn save(&mut self) -> Result<()> {
         self.metrics.sync_all().at("write", self.folder.join(METRICS_FILE))?;
         let state = RunState {
-            position: Position {
-                sampler: Some(self.sampler.state().clone()),
-                balance: self.trainer.balance.state(),
-                ..self.position.clone()
-            },
+            position: Position { balance: self.trainer.balance.state(), ..self.position.clone() },
             parameters: self.trainer.model()?.arena().snapshot()?,
             first: self.trainer.optimizer()?.moments()[0].to_vec(),
             second: self.trainer.optimizer()?.moments()[1].to_vec(),
@@ -298,14 +294,6 @@ fn planned_steps(prepared: &Prepared, mut sampler: Sampler) -> usize {
         batches += 1;
     }
     batches.div_ceil(training.accumulate)
-}
-
-fn next_batch(prepared: &Prepared, sampler: &mut Sampler, progress: f64, budget: usize) -> Batch {
-    let tasks = &prepared.tasks;
-    let rows = sampler.next(progress, budget, |task, row| tasks[task].train[row].encoded.ids.len());
-    Batch::new(rows.iter().enumerate().map(|(task, rows)| {
-        (task, tasks[task].data.labels.len(), rows.iter().map(|&row| &tasks[task].train[row]).collect())
-    }))
 }
 
 /// Stands for an undefined metric: worse than any value, and finite, so that it can be saved.

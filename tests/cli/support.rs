@@ -44,6 +44,7 @@ pub fn command(folder: &Path, args: &[&str]) -> Command {
         }
     }
     command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", folder.join("hub")).env("XDG_CONFIG_HOME", folder);
+    command.env("MTL_ZOO_CACHE", folder.join("cache"));
     command.env("MTL_ZOO_BUNDLED", Path::new(env!("CARGO_MANIFEST_DIR")).join("zoo/bundled"));
     command
 }

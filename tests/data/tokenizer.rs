@@ -3,7 +3,9 @@
 use super::Folder;
 use mtl_zoo::data::packing::IGNORE;
 use mtl_zoo::data::statistics::TargetStatistics;
-use mtl_zoo::data::{Batch, Encoded, Example, Input, NO_TOKEN, Row, Target, Targets, TaskStatistics, Tokenizer};
+use mtl_zoo::data::{
+    Batch, Encoded, Example, Input, NO_TOKEN, Row, Target, Targets, TaskStatistics, TokenCache, Tokenizer,
+};
 use mtl_zoo::recipe::TaskType;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -192,4 +194,59 @@ fn as_transformers_does() {
         let max_tokens = case["max_tokens"].as_u64().unwrap() as usize;
         assert_eq!(tokenizer.encode(&[&input], max_tokens).unwrap()[0], expected, "{case}");
     }
+}
+
+#[test]
+fn a_cache_gives_the_same_tokens_and_mends_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = TokenCache::new(folder.path().join("tokens"));
+    let row = |input| Row { input, target: Target::Class(1) };
+    let rows = [
+        row(Input::Text("a b c a b c".into())),
+        row(Input::Pair("longer word".into(), "c".into())),
+        row(words(&["longest", "\u{7}", "a", "b", "c"])),
+    ];
+    let files = || {
+        let mut files: Vec<_> =
+            std::fs::read_dir(folder.path().join("tokens")).unwrap().map(|f| f.unwrap().path()).collect();
+        files.sort();
+        files
+    };
+    let tokenizer = tokenizer();
+    let direct = tokenizer.examples(&rows, 6).unwrap();
+    assert_eq!(cache.examples(&tokenizer, &rows, 6).unwrap(), direct, "made");
+    assert_eq!(files().len(), 1);
+    assert_eq!(cache.examples(&tokenizer, &rows, 6).unwrap(), direct, "read");
+    assert_eq!(files().len(), 1);
+
+    // That it is read: another program's tokens under the same name would come back.
+    let path = files().remove(0);
+    let whole = std::fs::read(&path).unwrap();
+    for damaged in [&whole[..whole.len() - 1], &whole[..20], b"", &[&whole[..40], &[9], &whole[41..]].concat()] {
+        std::fs::write(&path, damaged).unwrap();
+        assert_eq!(cache.examples(&tokenizer, &rows, 6).unwrap(), direct, "mended");
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+    }
+
+    // Whatever decides the tokens decides the file.
+    cache.examples(&tokenizer, &rows, 7).unwrap();
+    cache.examples(&tokenizer, &rows[..2], 6).unwrap();
+    let moved = [row(Input::Pair("longer wor".into(), "dc".into()))];
+    let one = [rows[1].clone()];
+    assert_ne!(cache.examples(&tokenizer, &moved, 6).unwrap(), cache.examples(&tokenizer, &one, 6).unwrap());
+    assert_eq!(files().len(), 5);
+    let other_targets = [Row { target: Target::Class(0), ..one[0].clone() }];
+    assert_eq!(cache.examples(&tokenizer, &other_targets, 6).unwrap()[0].target, Target::Class(0));
+    assert_eq!(files().len(), 5, "targets are not tokens");
+    assert!(cache.examples(&tokenizer, &rows, 1).is_err(), "errors come through");
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "not a folder").unwrap();
+    let rows = [Row { input: Input::Text("a b".into()), target: Target::Class(1) }];
+    let tokenizer = tokenizer();
+    assert_eq!(TokenCache::new(&file).examples(&tokenizer, &rows, 6).unwrap(), tokenizer.examples(&rows, 6).unwrap());
 }
