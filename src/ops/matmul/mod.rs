@@ -233,7 +233,11 @@ pub fn parallel_product<A: Number, B: Number>(
 ) {
     use rayon::prelude::*;
     let right = Right::new(b, depth, columns, precision);
-    let block = block_rows();
+    // When rows of `a` are neighbours in memory, many of them at a time make long runs.
+    let block = match a.row {
+        1 => rows.div_ceil(rayon::current_num_threads()).next_multiple_of(ROWS).clamp(block_rows(), 3 * block_rows()),
+        _ => block_rows(),
+    };
     out[..rows * columns].par_chunks_mut(block * columns.max(1)).enumerate().for_each(|(index, out)| {
         let first = index * block;
         Left::new(a.from_row(first), out.len() / columns, depth, precision).times(&right, out, columns, keep);

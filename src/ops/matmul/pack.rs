@@ -35,28 +35,30 @@ fn along<S: Number>(run: &[S], word: Word, out: &mut [u32]) {
 pub fn right<S: Number>(b: Matrix<S>, depth: usize, columns: usize, word: Word) -> Buffer<u32> {
     let (words, panels) = (word.count(depth), columns.div_ceil(COLUMNS));
     let mut out = Buffer::stale(panels * words * COLUMNS);
-    let panel = |(index, out): (usize, &mut [u32])| {
-        let first = index * COLUMNS;
-        let used = (columns - first).min(COLUMNS);
+    // Rows of several panels are neighbours in memory when columns are: one thread reads them together.
+    let together = if b.column == 1 { 8 } else { 1 };
+    let group = |(index, out): (usize, &mut [u32])| {
+        let first = index * together * COLUMNS;
+        let used = (columns - first).min(together * COLUMNS);
         simd(
             #[inline(always)]
-            || right_panel(b, depth, first, used, word, out),
+            || match b.column {
+                1 => across::<S, COLUMNS>(&b.data[first..], b.row, (depth, used), word, out),
+                _ => right_panel(b, depth, first, used, word, out),
+            },
         );
     };
+    let size = words * COLUMNS * together;
     match out.len() {
         0 => {}
-        len if len < PARALLEL => out.chunks_exact_mut(words * COLUMNS).enumerate().for_each(panel),
-        _ => out.par_chunks_exact_mut(words * COLUMNS).enumerate().for_each(panel),
+        len if len < PARALLEL => out.chunks_mut(size).enumerate().for_each(group),
+        _ => out.par_chunks_mut(size).enumerate().for_each(group),
     }
     out
 }
 
 #[inline(always)]
 fn right_panel<S: Number>(b: Matrix<S>, depth: usize, first: usize, used: usize, word: Word, out: &mut [u32]) {
-    if b.column == 1 {
-        across::<S, COLUMNS>(&b.data[first..], b.row, (depth, used), word, out);
-        return;
-    }
     if used < COLUMNS {
         out.fill(0);
     }
