@@ -4,7 +4,7 @@ use super::output;
 use anyhow::{Context, Result};
 use mtl_zoo::data::statistics::{SplitStatistics, TargetStatistics};
 use mtl_zoo::data::{Sampler, TaskStatistics};
-use mtl_zoo::train::{Prepared, Run};
+use mtl_zoo::train::{MemoryPlan, Prepared, Run};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -41,6 +41,7 @@ struct Plan {
     rows: Vec<f64>,
     trainable: usize,
     frozen: usize,
+    memory: MemoryPlan,
 }
 
 /// Prints the resolved recipe, valid TOML, with tables below it as comments; or one JSON document.
@@ -65,6 +66,7 @@ pub fn show(prepared: Prepared, folder: &Path, as_json: bool) -> Result<()> {
             "steps": plan.steps,
             "tokens_per_step": plan.tokens,
             "parameters": {"trainable": plan.trainable, "frozen": plan.frozen},
+            "peak_memory": plan.memory.total(),
             "device": "cpu",
             "out": folder,
         }));
@@ -100,6 +102,7 @@ pub fn show(prepared: Prepared, folder: &Path, as_json: bool) -> Result<()> {
         row("rows a step", per_step.join(", ")),
         row("trainable parameters", output::thousands(plan.trainable)),
         row("frozen parameters", output::thousands(plan.frozen)),
+        row("peak memory", output::megabytes(plan.memory.total() as u64)),
         row("device", "cpu".into()),
         row("run folder", folder.display().to_string()),
     ];
@@ -120,7 +123,7 @@ fn plan(prepared: Prepared, sizes: &[usize]) -> Result<Plan> {
     // A run writes its recipe when it starts; this one is thrown away.
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let run = Run::start(prepared, folder.path())?;
-    let (steps, model) = (run.steps(), run.layout());
+    let (steps, model, memory) = (run.steps(), run.layout(), run.memory());
     let (backbone, heads) = model.size();
     let trainable = model.arena().len();
 
@@ -139,7 +142,7 @@ fn plan(prepared: Prepared, sizes: &[usize]) -> Result<Plan> {
     }
     let mean = |sum: usize| sum as f64 / steps.max(1) as f64;
     let rows = rows.into_iter().map(mean).collect();
-    Ok(Plan { steps, tokens: mean(tokens), rows, trainable, frozen: backbone + heads - trainable })
+    Ok(Plan { steps, tokens: mean(tokens), rows, trainable, frozen: backbone + heads - trainable, memory })
 }
 
 fn lengths(split: &SplitStatistics) -> Vec<String> {

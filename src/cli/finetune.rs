@@ -9,7 +9,7 @@ use mtl_zoo::catalog::Catalog;
 use mtl_zoo::checkpoint::Manifest;
 use mtl_zoo::data::TokenCache;
 use mtl_zoo::recipe::{Override, Recipe, RecipeSource};
-use mtl_zoo::train::{Outcome, Prepared, RECIPE_FILE, Run, RunState};
+use mtl_zoo::train::{Outcome, Prepared, RECIPE_FILE, Run, RunState, peak_memory};
 use mtl_zoo::{Error, Problem};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -183,11 +183,13 @@ impl Finetune {
         output::print(output::score_table(&splits.collect::<Vec<_>>()))?;
         output::print(format_args!("checkpoint: {}", checkpoint.display()))?;
         let training = &manifest.training;
+        let memory = peak_memory().map(|bytes| format!(" and {} of memory", output::megabytes(bytes)));
         note(format_args!(
-            "{} steps, {} tokens in {}; the weights are those of step {}, the best on validation. To use them:",
+            "{} steps, {} tokens in {}{}; the weights are those of step {}, the best on validation. To use them:",
             training.steps,
             output::thousands(training.tokens as usize),
             output::duration(seconds),
+            memory.unwrap_or_default(),
             training.best_step,
         ));
         note(format_args!("  mtl-zoo predict {} \"some text\"", quoted(checkpoint)));

@@ -124,6 +124,11 @@ pub fn thousands(number: usize) -> String {
         .collect()
 }
 
+/// Bytes in whole megabytes.
+pub fn megabytes(bytes: u64) -> String {
+    format!("{} MB", thousands(bytes.div_ceil(1_000_000) as usize))
+}
+
 /// A text in one line of at most so many characters.
 pub fn shorten(text: &str, most: usize) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };

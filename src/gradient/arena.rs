@@ -153,6 +153,14 @@ impl Arena {
         self.len() == 0
     }
 
+    /// Calls `f` with the flat buffer's numbers.
+    pub fn with<R>(&self, f: impl FnOnce(&[f32]) -> R) -> R {
+        match &*self.flat.storage_and_layout().0 {
+            candle_core::Storage::Cpu(candle_core::CpuStorage::F32(flat)) => f(flat),
+            _ => unreachable!("the arena is f32 on the CPU"),
+        }
+    }
+
     /// Copies the flat buffer out.
     pub fn snapshot(&self) -> Result<Vec<f32>> {
         self.flat.to_vec1()

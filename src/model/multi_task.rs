@@ -130,6 +130,18 @@ impl MultiTask {
         self.parameters.iter().find(|(spec, _)| spec.name == name).map(|(spec, _)| spec.depth)
     }
 
+    /// Layers of the backbone through which gradients go.
+    pub fn trained_layers(&self) -> usize {
+        let layers = self.config.layers();
+        let below = |depth| match depth {
+            Depth::Embeddings => layers,
+            Depth::Layer(layer) => layers - layer,
+            Depth::Pooler => 0,
+        };
+        let trained = self.parameters.iter().filter(|(spec, _)| !self.constants.contains_key(&spec.name));
+        trained.map(|(spec, _)| below(spec.depth)).max().unwrap_or(0)
+    }
+
     /// Numbers in the backbone and in all heads.
     pub fn size(&self) -> (usize, usize) {
         let backbone = self.parameters.iter().map(|(spec, _)| spec.shape.iter().product::<usize>()).sum();

@@ -20,7 +20,7 @@ pub struct Scores {
 }
 
 /// Tokens of one packed batch without gradients.
-const BATCH_TOKENS: usize = 4096;
+pub(super) const BATCH_TOKENS: usize = 4096;
 
 /// What was expected and predicted, flattened over all examples of a task.
 #[derive(Default)]

@@ -147,6 +147,11 @@ impl PreparedTask {
         })
     }
 
+    /// Its examples: train, validation and, if there is one, test.
+    pub(super) fn splits(&self) -> Vec<&[Example]> {
+        [Some(&self.train[..]), Some(&self.validation[..]), self.test.as_deref()].into_iter().flatten().collect()
+    }
+
     fn statistics(&self) -> TaskStatistics {
         let mut splits = vec![("train", &self.train[..]), ("validation", &self.validation[..])];
         splits.extend(self.test.as_deref().map(|test| ("test", test)));

@@ -2,8 +2,8 @@
 
 use super::feed::Feed;
 use super::progress::{Evaluation, Event, Observer, StepEvent};
-use super::state::{Position, RunState};
-use super::{LearningRate, Prepared, PreparedTask, Scores, Trainer, evaluate, export};
+use super::state::{Position, RunState, StateArrays, save_state};
+use super::{LearningRate, MemoryPlan, Prepared, PreparedTask, Scores, Trainer, evaluate, export};
 use crate::checkpoint::{MODEL_FILE, Manifest};
 use crate::data::{Example, Sampler};
 use crate::error::{IoContext, Problem, Result};
@@ -137,6 +137,11 @@ impl Run {
         self.steps
     }
 
+    /// How much memory the run needs.
+    pub fn memory(&self) -> MemoryPlan {
+        MemoryPlan::new(&self.prepared, self.trainer.layout())
+    }
+
     /// Shapes and names of the model.
     pub fn layout(&self) -> &crate::model::MultiTask {
         self.trainer.layout()
@@ -262,14 +267,12 @@ impl Run {
 
     fn save(&mut self) -> Result<()> {
         self.metrics.sync_all().at("write", self.folder.join(METRICS_FILE))?;
-        let state = RunState {
-            position: Position { balance: self.trainer.balance.state(), ..self.position.clone() },
-            parameters: self.trainer.model()?.arena().snapshot()?,
-            first: self.trainer.optimizer()?.moments()[0].to_vec(),
-            second: self.trainer.optimizer()?.moments()[1].to_vec(),
-            best: self.best.clone(),
-        };
-        state.save(&self.folder, self.prepared.recipe.training.keep_states)
+        self.position.balance = self.trainer.balance.state();
+        let (position, best, folder) = (&self.position, &self.best[..], &self.folder);
+        let keep = self.prepared.recipe.training.keep_states;
+        self.trainer.read(|parameters, [first, second]| {
+            save_state(folder, position, &StateArrays { parameters, first, second, best }, keep)
+        })?
     }
 
     fn log(&mut self, line: &serde_json::Value) -> Result<()> {

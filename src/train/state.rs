@@ -45,6 +45,38 @@ pub struct RunState {
     pub best: Vec<f32>,
 }
 
+/// The arrays of a state that is saved, each as long as the arena; no best parameters before the first evaluation.
+pub struct StateArrays<'a> {
+    /// The arena.
+    pub parameters: &'a [f32],
+    /// AdamW's first moments.
+    pub first: &'a [f32],
+    /// AdamW's second moments.
+    pub second: &'a [f32],
+    /// The arena at the best step.
+    pub best: &'a [f32],
+}
+
+/// Saves the state of the run in `run`, and removes all but the newest `keep`. Older states stay until the new one is on
+/// disk.
+///
+/// # Errors
+/// If a file cannot be written or removed.
+pub fn save_state(run: &Path, position: &Position, arrays: &StateArrays, keep: usize) -> Result<()> {
+    let path = folder(run).join(format!("step-{}.safetensors", position.step));
+    std::fs::create_dir_all(folder(run)).at("create", folder(run))?;
+    let arrays =
+        [("parameters", arrays.parameters), ("first", arrays.first), ("second", arrays.second), ("best", arrays.best)];
+    let tensors = arrays.map(|(name, values)| TensorData { name: name.into(), shape: vec![values.len()], values });
+    let position = serde_json::to_string(position).expect("numbers and names are always JSON");
+    write_file(&path, |out| write_tensors(out, &path, &tensors, CheckpointDtype::F32, &[("position", &position)]))?;
+    let saved = RunState::saved(run);
+    for old in &saved[..saved.len().saturating_sub(keep)] {
+        std::fs::remove_file(old).at("remove", old)?;
+    }
+    Ok(())
+}
+
 impl RunState {
     /// The saved states in a run's folder, oldest first.
     pub fn saved(run: &Path) -> Vec<PathBuf> {
@@ -57,23 +89,6 @@ impl RunState {
             folder.flatten().filter_map(|entry| Some((step(&entry.path())?, entry.path()))).collect();
         states.sort();
         states.into_iter().map(|(_, path)| path).collect()
-    }
-
-    /// Saves the state of the run in `run`, and removes all but the newest `keep`. Older states stay until the new one is
-    /// on disk.
-    pub fn save(&self, run: &Path, keep: usize) -> Result<()> {
-        let path = folder(run).join(format!("step-{}.safetensors", self.position.step));
-        std::fs::create_dir_all(folder(run)).at("create", folder(run))?;
-        let arrays =
-            [("parameters", &self.parameters), ("first", &self.first), ("second", &self.second), ("best", &self.best)];
-        let tensors = arrays.map(|(name, values)| TensorData { name: name.into(), shape: vec![values.len()], values });
-        let position = serde_json::to_string(&self.position).expect("numbers and names are always JSON");
-        write_file(&path, |out| write_tensors(out, &path, &tensors, CheckpointDtype::F32, &[("position", &position)]))?;
-        let saved = Self::saved(run);
-        for old in &saved[..saved.len().saturating_sub(keep)] {
-            std::fs::remove_file(old).at("remove", old)?;
-        }
-        Ok(())
     }
 
     /// Loads the newest state of the run in `run`. Removes what a killed program left half written.

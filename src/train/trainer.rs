@@ -160,6 +160,12 @@ impl Trainer {
         Ok(&self.model)
     }
 
+    /// Calls `f` with the parameters and both moments, all up to date.
+    pub fn read<R>(&mut self, f: impl FnOnce(&[f32], [&[f32]; 2]) -> R) -> Result<R> {
+        self.optimizer.settle(self.model.arena())?;
+        Ok(self.model.arena().with(|parameters| f(parameters, self.optimizer.moments())))
+    }
+
     /// The optimizer, its moments up to date.
     pub fn optimizer(&mut self) -> Result<&AdamW> {
         self.optimizer.settle(self.model.arena())?;

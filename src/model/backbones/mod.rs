@@ -80,6 +80,13 @@ impl BackboneConfig {
         }
     }
 
+    /// Width of the feed-forward part.
+    pub fn inner(&self) -> usize {
+        match self {
+            Self::Bert(config) => config.intermediate_size,
+        }
+    }
+
     /// Entries of the vocabulary.
     pub fn vocabulary(&self) -> usize {
         match self {

@@ -1,0 +1,99 @@
+//! How much memory a run needs: foretold from its sizes, and as it was.
+
+use super::Prepared;
+use crate::gradient::Arena;
+use crate::model::MultiTask;
+use crate::recipe::TrainingDtype;
+
+/// Parts of a run's memory at its peak, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryPlan {
+    /// All parameters, and the trained ones once more as they were at the best step.
+    pub parameters: usize,
+    /// AdamW's moments.
+    pub moments: usize,
+    /// Gradients of one step.
+    pub gradients: usize,
+    /// What a step keeps and needs beside parameters and gradients.
+    pub activations: usize,
+    /// The tokenized data.
+    pub data: usize,
+    /// The program itself, its tokenizer and what its allocator holds back.
+    pub program: usize,
+}
+
+/// What the program needs before it has anything to train, measured.
+const PROGRAM: usize = 60 << 20;
+/// Numbers of f32.
+const FLOAT: usize = 4;
+/// Tokens of a batch in evaluations.
+const EVALUATION: usize = super::evaluate::BATCH_TOKENS;
+
+impl MemoryPlan {
+    /// The plan of a run with this model.
+    pub fn new(prepared: &Prepared, model: &MultiTask) -> Self {
+        let training = &prepared.recipe.training;
+        let (arena, config) = (model.arena(), model.config());
+        let (backbone, heads) = model.size();
+        let rows = if training.conflicts_every.is_some() { prepared.tasks.len() } else { 1 };
+        let tokens = training.batch_tokens;
+        Self {
+            parameters: FLOAT * (backbone + heads + arena.len()),
+            moments: 2 * FLOAT * arena.len(),
+            gradients: FLOAT * gradient_numbers(arena, rows, tokens * training.accumulate),
+            activations: Self::activations(prepared, model, tokens, config.hidden(), config.inner()),
+            data: prepared.tasks.iter().map(|task| data_of(&task.splits())).sum(),
+            program: PROGRAM,
+        }
+    }
+
+    /// Their sum.
+    pub fn total(&self) -> usize {
+        self.parameters + self.moments + self.gradients + self.activations + self.data + self.program
+    }
+
+    fn activations(prepared: &Prepared, model: &MultiTask, tokens: usize, hidden: usize, inner: usize) -> usize {
+        let training = &prepared.recipe.training;
+        let number = match training.dtype {
+            TrainingDtype::F32 => FLOAT,
+            TrainingDtype::Bf16 => 2,
+        };
+        // As `ops::encoder` keeps and needs them.
+        let kept = (7 * hidden + inner) * number;
+        let passing = (7 * hidden + 2 * inner) * number + 4 * hidden * FLOAT;
+        let layers = model.trained_layers();
+        let a_token = match training.recompute {
+            true => layers * hidden * FLOAT + kept.min(layers * kept) + passing,
+            false => layers * kept + passing,
+        } + 5 * hidden * FLOAT;
+        // Weights as operands of one layer's products, and the input of a weight's gradient.
+        let operands = (12 * hidden * hidden + tokens * inner) * number;
+        let step = tokens * a_token + operands;
+        let evaluation = EVALUATION * (4 * hidden * number + 3 * hidden * FLOAT);
+        // Buffers are an eighth longer at most.
+        step.max(evaluation) * 17 / 16
+    }
+}
+
+fn gradient_numbers(arena: &Arena, rows: usize, tokens: usize) -> usize {
+    let table = |table: &crate::gradient::Table| table.width * table.entries.min(tokens);
+    let tables: usize = arena.tables().iter().map(table).sum();
+    rows * (arena.shared_len() + tables) + arena.len() - arena.heads_start()
+}
+
+fn data_of(splits: &[&[crate::data::Example]]) -> usize {
+    let example = |example: &crate::data::Example| {
+        let encoded = &example.encoded;
+        size_of_val(example) + FLOAT * (encoded.ids.len() + encoded.type_ids.len() + encoded.first_tokens.len())
+    };
+    // The texts stay beside their tokens; a token is about four letters.
+    let text = |example: &crate::data::Example| 4 * example.encoded.ids.len() + 64;
+    splits.iter().flat_map(|split| split.iter()).map(|one| example(one) + text(one)).sum()
+}
+
+/// The largest resident memory of this process so far, in bytes; `None` where the system does not tell.
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
