@@ -1,5 +1,6 @@
 //! Inner products of long rows, each number read from memory once.
 
+use super::Row;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -10,16 +11,28 @@ const CHUNK: usize = 2048;
 const TILE: usize = 4;
 
 /// Inner products of all pairs of rows of equal length: `[i][j]` for `j <= i`.
-pub(super) fn inner_products(rows: &[&[f32]]) -> Vec<Vec<f64>> {
+pub(super) fn inner_products(rows: &[&Row]) -> Vec<Vec<f64>> {
     let len = rows.first().map_or(0, |row| row.len());
     let arch = pulp::Arch::new();
     let partial: Vec<Vec<f32>> = (0..len.div_ceil(CHUNK))
         .into_par_iter()
         .map(|chunk| {
             let own = chunk * CHUNK..((chunk + 1) * CHUNK).min(len);
-            let rows: Vec<&[f32]> = rows.iter().map(|row| &row[own.clone()]).collect();
+            let widened: Vec<Vec<f32>> = rows
+                .iter()
+                .map(|row| match row.as_f32(own.clone()) {
+                    Some(_) => Vec::new(),
+                    None => {
+                        let mut copy = vec![0.0; own.len()];
+                        row.copy(own.clone(), &mut copy);
+                        copy
+                    }
+                })
+                .collect();
+            let cut = rows.iter().zip(&widened).map(|(row, copy)| row.as_f32(own.clone()).unwrap_or(copy));
+            let cut: Vec<&[f32]> = cut.collect();
             let mut out = vec![0.0; rows.len() * rows.len()];
-            arch.dispatch(Products { rows: &rows, out: &mut out });
+            arch.dispatch(Products { rows: &cut, out: &mut out });
             out
         })
         .collect();
@@ -34,7 +47,9 @@ pub(super) fn inner_products(rows: &[&[f32]]) -> Vec<Vec<f64>> {
 
 /// Inner product of two rows of some thousand numbers at most.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
-    inner_products(&[a, b])[1][0]
+    let mut out = [0.0; 4];
+    pulp::Arch::new().dispatch(Products { rows: &[a, b], out: &mut out });
+    f64::from(out[2])
 }
 
 /// Products of all pairs of rows, `[i][j]` for `j <= i`, the rest of `out` unspecified.
@@ -85,7 +100,8 @@ mod tests {
         for (count, len) in [(0, 5), (1, 0), (1, 3), (2, 17), (3, 5000), (5, 2048), (9, 4097), (16, 300)] {
             let number = |i: usize, k: usize| ((i * 7919 + k * 104_729 + i * k) % 2003) as f32 / 1000.0 - 1.0;
             let rows: Vec<Vec<f32>> = (0..count).map(|i| (0..len).map(|k| number(i, k)).collect()).collect();
-            let found = inner_products(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let held: Vec<Row> = rows.iter().map(|row| Row::F32(row.clone())).collect();
+            let found = inner_products(&held.iter().collect::<Vec<_>>());
             for (i, j) in (0..count).flat_map(|i| (0..=i).map(move |j| (i, j))) {
                 let expected: f64 = rows[i].iter().zip(&rows[j]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
                 let tolerance = 1e-6 * len as f64;

@@ -146,10 +146,6 @@ impl AdamW {
         arena.update(|flat| {
             for group in groups.iter().filter(|group| group.offset < shared || group.offset >= heads) {
                 let range = group.offset..group.offset + group.len;
-                let sources: Vec<(&[f32], f32)> = match group.offset < shared {
-                    true => used.iter().map(|&(row, weight)| (&rows.shared[row][range.clone()], weight)).collect(),
-                    false => vec![(&rows.heads[range.start - heads..range.end - heads], 1.0)],
-                };
                 let numbers = numbers(group);
                 flat[range.clone()]
                     .par_chunks_mut(CHUNK)
@@ -157,9 +153,21 @@ impl AdamW {
                     .zip(second[range].par_chunks_mut(CHUNK))
                     .enumerate()
                     .for_each(|(chunk, ((p, m), v))| {
-                        let own = chunk * CHUNK..chunk * CHUNK + p.len();
-                        let sources = sources.iter().map(|(row, weight)| (&row[own.clone()], *weight));
-                        combine(sources, p.len(), |gradient| update(p, m, v, gradient, numbers));
+                        let start = group.offset + chunk * CHUNK;
+                        let own = start..start + p.len();
+                        if start >= heads {
+                            return update(p, m, v, &rows.heads[start - heads..][..own.len()], numbers);
+                        }
+                        let only = match used[..] {
+                            [(row, 1.0)] => rows.shared[row].as_f32(own.clone()),
+                            _ => None,
+                        };
+                        if let Some(gradient) = only {
+                            return update(p, m, v, gradient, numbers);
+                        }
+                        let mut sum = vec![0.0; own.len()];
+                        used.iter().for_each(|&(row, weight)| rows.shared[row].add_to(own.clone(), weight, &mut sum));
+                        update(p, m, v, &sum, numbers);
                     });
             }
             for (index, state) in tables.iter_mut().enumerate() {

@@ -1,7 +1,8 @@
 //! Where the backward pass leaves the gradients of parameters.
 
 use super::gramian::inner_products;
-use super::{Arena, Owner, Slot, TableRows};
+use super::{Arena, Gradient, Owner, Row, Slot, TableRows};
+use half::bf16;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,7 +18,7 @@ pub struct GradientStore {
 #[derive(Debug)]
 pub struct Rows {
     /// Flat gradient rows of the shared parameters that are no tables.
-    pub shared: Vec<Vec<f32>>,
+    pub shared: Vec<Row>,
     /// Gradients of the tables, of each gradient row.
     pub tables: Vec<Vec<TableRows>>,
     /// Gradients of the heads' parameters.
@@ -33,11 +34,21 @@ pub struct Rows {
 }
 
 impl GradientStore {
-    /// Zeroed rows for the parameters of an arena.
+    /// Zeroed rows in f32 for the parameters of an arena.
     pub fn new(arena: &Arena, rows: usize) -> Self {
+        Self::of(arena, vec![Row::F32(vec![0.0; arena.shared_len()]); rows])
+    }
+
+    /// The same in bf16. Tables' and heads' gradients stay in f32.
+    pub fn in_bf16(arena: &Arena, rows: usize) -> Self {
+        Self::of(arena, vec![Row::Bf16(vec![bf16::ZERO; arena.shared_len()]); rows])
+    }
+
+    fn of(arena: &Arena, shared: Vec<Row>) -> Self {
+        let rows = shared.len();
         let tables: Vec<_> = arena.tables().iter().map(|&table| TableRows::new(table)).collect();
         let inner = Rows {
-            shared: vec![vec![0.0; arena.shared_len()]; rows],
+            shared,
             tables: vec![tables; rows],
             heads: vec![0.0; arena.len() - arena.heads_start()],
             heads_start: arena.heads_start(),
@@ -65,17 +76,17 @@ impl Rows {
     ///
     /// # Panics
     /// If it is a table's.
-    fn entry(&mut self, slot: Slot, row: usize) -> (&mut [f32], bool) {
+    fn entry(&mut self, slot: Slot, row: usize) -> (Gradient<'_>, bool) {
         let row_of_mark = if slot.owner == Owner::Head { 0 } else { row };
         let keep = std::mem::replace(&mut self.written[row_of_mark][slot.index], true);
         self.used[row] = true;
         (self.numbers(slot, row), keep)
     }
 
-    fn numbers(&mut self, slot: Slot, row: usize) -> &mut [f32] {
+    fn numbers(&mut self, slot: Slot, row: usize) -> Gradient<'_> {
         match slot.owner {
-            Owner::Shared => &mut self.shared[row][slot.offset..slot.offset + slot.len],
-            Owner::Head => &mut self.heads[slot.offset - self.heads_start..][..slot.len],
+            Owner::Shared => self.shared[row].part(slot.offset..slot.offset + slot.len),
+            Owner::Head => Gradient::F32(&mut self.heads[slot.offset - self.heads_start..][..slot.len]),
             Owner::Table => panic!("a table's gradient is kept by row"),
         }
     }
@@ -88,10 +99,11 @@ impl Rows {
 
     /// A copy of gradient row `row` and the heads' gradients, as long as the arena.
     pub fn whole(&self, row: usize) -> Vec<f32> {
-        let mut all = match self.used[row] {
-            true => self.shared[row].clone(),
-            false => vec![0.0; self.shared[row].len()],
-        };
+        let shared = &self.shared[row];
+        let mut all = vec![0.0; shared.len()];
+        if self.used[row] {
+            shared.copy(0..shared.len(), &mut all);
+        }
         all.resize(self.heads_start, 0.0);
         for rows in &self.tables[row] {
             let table = rows.table();
@@ -118,7 +130,7 @@ impl Rows {
             let head = slot.owner == Owner::Head;
             for row in 0..if head { 1 } else { self.shared.len() } {
                 if (head || self.used[row]) && !self.written[row][slot.index] {
-                    self.numbers(slot, row).fill(0.0);
+                    self.numbers(slot, row).clear();
                     self.written[row][slot.index] = true;
                 }
             }
@@ -142,11 +154,12 @@ impl Rows {
         let used = self.used();
         if let [only] = used[..] {
             let tables: f64 = self.tables[only].iter().map(|rows| squares(rows.values())).sum();
-            gramian[only][only] = squares(&self.shared[only]) + tables;
-            return gramian;
+            if let Some(values) = self.shared[only].as_f32(0..self.shared[only].len()) {
+                gramian[only][only] = squares(values) + tables;
+                return gramian;
+            }
         }
-        let rows: Vec<&[f32]> = used.iter().map(|&row| &self.shared[row][..]).collect();
-        let dense = inner_products(&rows);
+        let dense = inner_products(&used.iter().map(|&row| &self.shared[row]).collect::<Vec<_>>());
         for (i, &row) in used.iter().enumerate() {
             for (j, &other) in used.iter().enumerate().take(i + 1) {
                 let tables: f64 = self.tables[row].iter().zip(&self.tables[other]).map(|(a, b)| a.dot(b)).sum();
@@ -206,7 +219,7 @@ impl Recorder {
 
     /// Calls `add(input rows, gradient, keep)` for every gradient row that the input has rows for; `add` adds if `keep`,
     /// and overwrites what is there if not.
-    pub fn record(&self, slot: Slot, mut add: impl FnMut(Range<usize>, &mut [f32], bool)) {
+    pub fn record(&self, slot: Slot, mut add: impl FnMut(Range<usize>, Gradient, bool)) {
         let mut rows = self.store.lock();
         for (row, span) in self.spans.iter().filter(|(_, span)| !span.is_empty()) {
             let (gradient, keep) = rows.entry(slot, *row);
@@ -216,12 +229,7 @@ impl Recorder {
 
     /// As [`Recorder::record`], for an `add` that always adds.
     pub fn record_sums(&self, slot: Slot, mut add: impl FnMut(Range<usize>, &mut [f32])) {
-        self.record(slot, |rows, gradient, keep| {
-            if !keep {
-                gradient.fill(0.0);
-            }
-            add(rows, gradient);
-        });
+        self.record(slot, |rows, gradient, keep| gradient.update(keep, |sums| add(rows, sums)));
     }
 
     /// Input rows by gradient row.
@@ -241,13 +249,12 @@ impl Recorder {
                 own.for_each(|(&index, dy)| table.add(index as usize, dy));
             } else {
                 let (gradient, keep) = rows.entry(slot, *row);
-                if !keep {
-                    gradient.fill(0.0);
-                }
-                for (&index, dy) in own {
-                    let sums = gradient[index as usize * width..][..width].iter_mut();
-                    sums.zip(dy).for_each(|(sum, value)| *sum += value);
-                }
+                gradient.update(keep, |gradient| {
+                    for (&index, dy) in own {
+                        let sums = gradient[index as usize * width..][..width].iter_mut();
+                        sums.zip(dy).for_each(|(sum, value)| *sum += value);
+                    }
+                });
             }
         }
     }
@@ -256,9 +263,7 @@ impl Recorder {
     pub fn add(&self, slot: Option<Slot>, row: usize, numbers: &[f32]) {
         let Some(slot) = slot else { return };
         let mut rows = self.store.lock();
-        match rows.entry(slot, row) {
-            (gradient, true) => gradient.iter_mut().zip(numbers).for_each(|(sum, value)| *sum += value),
-            (gradient, false) => gradient.copy_from_slice(numbers),
-        }
+        let (gradient, keep) = rows.entry(slot, row);
+        gradient.update(keep, |sums| sums.iter_mut().zip(numbers).for_each(|(sum, value)| *sum += value));
     }
 }

@@ -3,7 +3,7 @@
 use super::kernel::{add_column_sums, slice, tensor, view};
 use super::matmul::{Matrix, parallel_product};
 use super::number::{Number, Precision};
-use crate::gradient::{Parameter, Recorder};
+use crate::gradient::{Gradient, Parameter, Recorder};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use std::ops::Range;
 
@@ -35,9 +35,22 @@ const DEPTH: usize = 1 << 13;
 /// `dw[outputs, inputs] = dyᵀ · x`, or `+=` if `keep`, over some rows of `dy` `[_, outputs]` and `x` `[_, inputs]`, on all threads.
 pub(super) fn add_weight_gradient<S: Number>(
     rows: Range<usize>,
+    dy: (Matrix<S>, usize),
+    x: (Matrix<S>, usize),
+    dw: Gradient,
+    keep: bool,
+) {
+    match dw {
+        Gradient::F32(dw) => add_to(rows, dy, x, dw, keep),
+        Gradient::Bf16(dw) => add_to(rows, dy, x, dw, keep),
+    }
+}
+
+fn add_to<S: Number, O: Number>(
+    rows: Range<usize>,
     (dy, outputs): (Matrix<S>, usize),
     (x, inputs): (Matrix<S>, usize),
-    dw: &mut [f32],
+    dw: &mut [O],
     keep: bool,
 ) {
     for first in rows.clone().step_by(DEPTH) {

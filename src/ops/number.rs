@@ -40,6 +40,9 @@ pub trait Number: Pooled {
 
     /// The same numbers, if they are f32.
     fn as_f32(values: &[Self]) -> Option<&[f32]>;
+
+    /// The same numbers, if they are f32.
+    fn as_f32_mut(values: &mut [Self]) -> Option<&mut [f32]>;
 }
 
 impl Number for f32 {
@@ -85,6 +88,10 @@ impl Number for f32 {
     fn as_f32(values: &[Self]) -> Option<&[f32]> {
         Some(values)
     }
+
+    fn as_f32_mut(values: &mut [Self]) -> Option<&mut [f32]> {
+        Some(values)
+    }
 }
 
 impl Number for bf16 {
@@ -122,6 +129,10 @@ impl Number for bf16 {
     }
 
     fn as_f32(_: &[Self]) -> Option<&[f32]> {
+        None
+    }
+
+    fn as_f32_mut(_: &mut [Self]) -> Option<&mut [f32]> {
         None
     }
 }

@@ -68,14 +68,15 @@ impl Trainer {
             let vector = model.arena().entries()[name].shape.rank() < 2;
             (rate, if vector { 0.0 } else { training.weight_decay })
         });
-        let store = Arc::new(GradientStore::new(
-            model.arena(),
-            if training.conflicts_every.is_some() { recipe.tasks.len() } else { 1 },
-        ));
+        let store = match (training.conflicts_every, training.dtype) {
+            (None, _) => GradientStore::new(model.arena(), 1),
+            (Some(_), TrainingDtype::F32) => GradientStore::new(model.arena(), recipe.tasks.len()),
+            (Some(_), TrainingDtype::Bf16) => GradientStore::in_bf16(model.arena(), recipe.tasks.len()),
+        };
         Self {
             optimizer,
             balance: balance::method(&recipe.balance, recipe.tasks.keys().map(String::as_str)),
-            store,
+            store: Arc::new(store),
             tasks: recipe.tasks.keys().cloned().collect(),
             weights: recipe.tasks.values().map(|task| task.weight).collect(),
             clip: training.clip,

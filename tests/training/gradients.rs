@@ -233,3 +233,35 @@ fn measured_conflicts_are_those_of_the_tasks_gradients_and_change_no_step() {
     let furthest = one.iter().zip(&other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(furthest < 1e-5, "parameters {furthest} apart");
 }
+
+#[test]
+fn rows_in_bf16_are_the_rows_rounded() {
+    let model = model("bert_absolute", 0.1);
+    let batches = [batch(&mut Random(10), None), batch(&mut Random(11), Some(2))];
+    let run = |store: GradientStore| {
+        let store = Arc::new(store);
+        // Twice: what a cleared store still holds must not come back, and batches must add up.
+        for round in 0..2 {
+            store.lock().clear();
+            for (index, batch) in batches.iter().enumerate() {
+                let pass = Pass::training(&store, batch, Some(Noise::new(round, index as u64))).unwrap();
+                model.losses(batch, &pass).unwrap().backward(&vec![1.0; batch.tasks.len()]).unwrap();
+            }
+            store.lock().finish();
+        }
+        let rows = store.lock();
+        ((0..4).map(|row| rows.whole(row)).collect::<Vec<_>>(), rows.gramian())
+    };
+    let (exact, gramian) = run(GradientStore::new(model.arena(), 4));
+    let (rounded, rounded_gramian) = run(GradientStore::in_bf16(model.arena(), 4));
+    for (task, (exact, rounded)) in exact.iter().zip(&rounded).enumerate() {
+        let largest = exact.iter().fold(0.0f32, |max, x| max.max(x.abs()));
+        let furthest = exact.iter().zip(rounded).map(|(a, b)| (a - b).abs() - 0.01 * a.abs()).fold(0.0, f32::max);
+        assert!(furthest < 1e-3 * largest, "task {task}: {furthest} apart, the largest is {largest}");
+        for other in 0..4 {
+            let size = (gramian[task][task] * gramian[other][other]).sqrt();
+            let difference = (gramian[task][other] - rounded_gramian[task][other]).abs();
+            assert!(difference < 3e-3 * size, "tasks {task} and {other}: {difference} of {size}");
+        }
+    }
+}

@@ -12,7 +12,8 @@ mod portable;
 pub use avx512::round;
 
 use super::buffers::Buffer;
-use super::number::{Number, Precision};
+use super::kernel::simd;
+use super::number::{Number, Precision, widen};
 use std::marker::PhantomData;
 
 /// Rows of the left operand that a kernel takes at a time.
@@ -222,13 +223,13 @@ pub fn product<A: Number, B: Number>(
     Left::new(a, rows, depth, precision).times(&Right::new(b, depth, columns, precision), out, width, keep);
 }
 
-/// As [`product`], rows of `out` over all threads.
-pub fn parallel_product<A: Number, B: Number>(
+/// As [`product`], rows of `out` `[rows, columns]` over all threads, rounded to the type of `out`.
+pub fn parallel_product<A: Number, B: Number, O: Number>(
     (rows, columns, depth): (usize, usize, usize),
     a: Matrix<A>,
     b: Matrix<B>,
     precision: Precision,
-    out: &mut [f32],
+    out: &mut [O],
     keep: bool,
 ) {
     use rayon::prelude::*;
@@ -239,8 +240,19 @@ pub fn parallel_product<A: Number, B: Number>(
         _ => block_rows(),
     };
     out[..rows * columns].par_chunks_mut(block * columns.max(1)).enumerate().for_each(|(index, out)| {
-        let first = index * block;
-        Left::new(a.from_row(first), out.len() / columns, depth, precision).times(&right, out, columns, keep);
+        let left = Left::new(a.from_row(index * block), out.len() / columns, depth, precision);
+        if let Some(out) = O::as_f32_mut(out) {
+            return left.times(&right, out, columns, keep);
+        }
+        let mut sums = Buffer::<f32>::stale(out.len());
+        if keep {
+            simd(
+                #[inline(always)]
+                || widen(out, &mut sums),
+            );
+        }
+        left.times(&right, &mut sums, columns, keep);
+        O::round(&sums, out);
     });
 }
 
