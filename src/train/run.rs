@@ -8,7 +8,7 @@ use crate::checkpoint::{MODEL_FILE, Manifest};
 use crate::data::{Example, Sampler};
 use crate::error::{IoContext, Problem, Result};
 use crate::files::{hash_file, sha256_hex, write_file};
-use crate::ops::Precision;
+use crate::ops::{Precision, release_buffers};
 use crate::recipe::Recipe;
 use indexmap::IndexMap;
 use serde_json::json;
@@ -217,7 +217,11 @@ impl Run {
         let mut evaluation = Evaluation { step: self.position.step, tasks, score, best: false };
         evaluation.best = self.position.evaluated(&evaluation);
         if evaluation.best {
-            self.best = self.trainer.model()?.arena().snapshot()?;
+            let best = &mut self.best;
+            self.trainer.read(|parameters, _| {
+                best.clear();
+                best.extend_from_slice(parameters);
+            })?;
         }
         let line =
             json!({"step": evaluation.step, "validation": evaluation.tasks, "score": score, "best": evaluation.best});
@@ -255,6 +259,8 @@ impl Run {
         split: impl Fn(&PreparedTask) -> Option<&[Example]>,
         precision: Precision,
     ) -> Result<IndexMap<String, Scores>> {
+        // Batches of evaluations have other sizes than those of steps: neither's memory is of use to the other.
+        release_buffers();
         let model = self.trainer.model()?;
         let tasks = self.prepared.tasks.iter().enumerate();
         let scores = tasks.filter_map(|(index, task)| {
@@ -262,7 +268,9 @@ impl Run {
             let scores = evaluate(model, index, &task.data.labels, &task.metrics, examples, precision);
             Some(scores.map(|scores| (task.data.name.clone(), scores)))
         });
-        scores.collect()
+        let scores = scores.collect();
+        release_buffers();
+        scores
     }
 
     fn save(&mut self) -> Result<()> {
