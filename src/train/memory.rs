@@ -22,8 +22,8 @@ pub struct MemoryPlan {
     pub program: usize,
 }
 
-/// What the program needs before it has anything to train, measured.
-const PROGRAM: usize = 60 << 20;
+/// What the program, its tokenizer and the loading of data need beside the data, measured.
+const PROGRAM: usize = 100 << 20;
 /// Numbers of f32.
 const FLOAT: usize = 4;
 /// Tokens of a batch in evaluations.
@@ -69,7 +69,8 @@ impl MemoryPlan {
         // Weights as operands of one layer's products, and the input of a weight's gradient.
         let operands = (12 * hidden * hidden + tokens * inner) * number;
         let step = tokens * a_token + operands;
-        let evaluation = EVALUATION * (4 * hidden * number + 3 * hidden * FLOAT);
+        // The last one is in f32.
+        let evaluation = EVALUATION * 12 * hidden * FLOAT;
         // Buffers are an eighth longer at most.
         step.max(evaluation) * 17 / 16
     }
