@@ -3,14 +3,16 @@
 
     cargo build --release --benches --bins
     pip install -r scripts/requirements.txt
-    python scripts/bench_torch.py --data DATA --backbone BACKBONE --parts a,b,c,d,e --rounds 3 --json result.json
+    python scripts/bench_torch.py --data DATA --backbone BACKBONE --checkpoint CHECKPOINT --rounds 3 --json result.json
 
 a  one training step of MiniLM-L6, 32 texts of 64 tokens, no padding
 b  joint training on eight real tasks, examples a second; PyTorch as its users write it: a task a batch of 32, padded to
    the longest, fused AdamW, SDPA; in f32 and bf16 autocast, with and without grouping by length
 c  the same step with every task's gradient kept apart and their Gramian, 2 to 16 tasks; PyTorch: one backward a task
 d  cost a token by tokens a step, by length, and by number of tasks
-e  peak memory of a and b
+e  peak memory of a
+f  seconds from the start of `mtl-zoo finetune` to the end of its first step, tokens cached
+g  answers of all heads of CHECKPOINT: milliseconds for one text, texts a second for 10,000; PyTorch and ONNX Runtime
 
 BACKBONE is all-MiniLM-L6-v2 as the Hub has it (scripts/get_minilm.py), DATA a folder with tweeteval/TASK,
 banking77, clinc150, subjectivity and sentence_polarity as JSON lines with `text` and `label`. The sides run in turn,
@@ -159,6 +161,44 @@ def part_e(args):
     return {name: value / 2**20 for name, value in medians(in_turn(sides, 1, "peak_bytes")).items()}
 
 
+def part_f(args):
+    seconds = []
+    for _ in range(args.rounds + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            out = pathlib.Path(folder) / "run"
+            start = time.perf_counter()
+            program = subprocess.Popen(
+                [ROOT / "target/release/mtl-zoo", "finetune", ROOT / "zoo/recipes/sentiment.toml", "--out", out],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            metrics = out / "metrics.jsonl"
+            while not (metrics.exists() and metrics.stat().st_size):
+                time.sleep(0.002)
+            seconds.append(time.perf_counter() - start)
+            program.kill()
+            program.wait()
+    return {"seconds": statistics.median(seconds[1:]), "first": seconds[0]}
+
+
+def part_g(args):
+    with tempfile.TemporaryDirectory() as folder:
+        texts = pathlib.Path(folder) / "texts"
+        rows = (ROOT / "zoo/bundled/data").glob("*.tsv")
+        lines = [line.split("\t")[0] for path in sorted(rows) for line in path.read_text("utf-8").splitlines()[1:]]
+        one = "the sound is clear and the case looks good, but after two weeks the left side stopped working"
+        texts.write_text("\n".join([one, *(lines * 10)[:9999]]), encoding="utf-8")
+        flags = ["--checkpoint", str(args.checkpoint), "--texts", str(texts)]
+        sides = {"ours": [bench("predict"), args.checkpoint, texts, "--threads", THREADS],
+                 "torch": worker("predict", *flags), "onnxruntime": worker("predict", "--onnx", *flags)}
+        result = {name: {"milliseconds": [], "texts_per_second": []} for name in sides}
+        for _ in range(args.rounds):
+            for name, command in sides.items():
+                answer = run(command)
+                for key, values in result[name].items():
+                    values.append(answer[key])
+        return {name: {key: statistics.median(values) for key, values in keys.items()}
+                for name, keys in result.items()}
+
+
 # --- PyTorch, in a process of its own --------------------------------------------------------------------------------
 
 
@@ -265,27 +305,92 @@ def torch_mix(args):
     return {"examples_per_second": examples / (time.perf_counter() - start)}
 
 
+def torch_predict(args):
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoModel, AutoTokenizer
+    torch.set_num_threads(args.threads)
+    folder = args.checkpoint
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    trunk = AutoModel.from_pretrained(folder, attn_implementation="sdpa", add_pooling_layer=False).eval()
+    names = json.loads((folder / "mtl_zoo.json").read_text())["heads"]
+    weights = load_file(folder / "model.safetensors")
+
+    class Heads(torch.nn.Module):
+        """The trunk and all heads, mean pooling."""
+
+        def __init__(self):
+            super().__init__()
+            self.trunk = trunk
+            self.weight = torch.nn.Parameter(torch.cat([weights[f"heads.{name}.weight"] for name in names]).float())
+            self.bias = torch.nn.Parameter(torch.cat([weights[f"heads.{name}.bias"] for name in names]).float())
+
+        def forward(self, input_ids, attention_mask):
+            states = self.trunk(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            mask = attention_mask.unsqueeze(-1).to(states.dtype)
+            return torch.nn.functional.linear((states * mask).sum(1) / mask.sum(1), self.weight, self.bias)
+
+    model = Heads().eval()
+    if args.onnx:
+        import onnxruntime
+        sample = tokenizer(["one text", "and another"], padding=True, return_tensors="pt")
+        with tempfile.TemporaryDirectory() as work:
+            path = os.path.join(work, "model.onnx")
+            axes = {name: {0: "rows", 1: "tokens"} for name in ("input_ids", "attention_mask")}
+            torch.onnx.export(model, (sample["input_ids"], sample["attention_mask"]), path, dynamo=False,
+                              input_names=list(axes), output_names=["answers"], dynamic_axes=axes, opset_version=17)
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = args.threads
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+        def answer(texts):
+            batch = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="np")
+            return session.run(None, {name: batch[name] for name in axes})[0]
+    else:
+        def answer(texts):
+            batch = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
+            with torch.inference_mode():
+                return model(batch["input_ids"], batch["attention_mask"]).numpy()
+
+    texts = args.texts.read_text(encoding="utf-8").split("\n")
+    milliseconds = []
+    for number in range(220):
+        start = time.perf_counter()
+        answer(texts[:1])
+        if number >= 20:
+            milliseconds.append((time.perf_counter() - start) * 1e3)
+    start = time.perf_counter()
+    order = sorted(texts, key=len)
+    for first in range(0, len(order), 32):
+        answer(order[first:first + 32])
+    return {"milliseconds": statistics.median(milliseconds),
+            "texts_per_second": len(texts) / (time.perf_counter() - start)}
+
+
 def main():
     global THREADS
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, help="folder with the eight tasks (part b)")
     parser.add_argument("--backbone", type=pathlib.Path, help="all-MiniLM-L6-v2 (part b)")
-    parser.add_argument("--parts", default="a,b,c,d,e")
+    parser.add_argument("--checkpoint", type=pathlib.Path, help="a checkpoint of the bundled recipe (part g)")
+    parser.add_argument("--parts", default="a,b,c,d,e,f,g")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all numbers to a file")
     for flag in ("--worker", "--bf16", "--grouped", "--rows"):
         parser.add_argument(flag, help=argparse.SUPPRESS, **({} if flag == "--worker" else {"action": "store_true"}))
+    parser.add_argument("--onnx", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--texts", type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--tasks", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--steps", type=int, default=None, help=argparse.SUPPRESS)
     args = parser.parse_args()
     THREADS = args.threads
     if args.worker:
         args.steps = args.steps or (30 if args.worker == "mix" else 8)
-        result = {"step": torch_step, "mix": torch_mix}[args.worker](args)
+        result = {"step": torch_step, "mix": torch_mix, "predict": torch_predict}[args.worker](args)
         print(json.dumps(result | {"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
         return
-    parts = {"a": part_a, "b": part_b, "c": part_c, "d": part_d, "e": part_e}
+    parts = {"a": part_a, "b": part_b, "c": part_c, "d": part_d, "e": part_e, "f": part_f, "g": part_g}
     model = [line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
              if line.startswith("model name")]
     result = {"machine": f"{model[0]}, {args.threads} threads, {platform.system()}"}

@@ -93,7 +93,9 @@ impl Predictor {
         let heads = manifest.heads.iter().map(head).collect();
         let options = ModelOptions { freeze: Freeze::None, seed: 0, trained_heads: true };
         let weights = tensors.weights(|_| true)?;
-        let model = MultiTask::new(config, weights, heads, &options).map_err(|error| refused(error, tensors.path()))?;
+        let mut model =
+            MultiTask::new(config, weights, heads, &options).map_err(|error| refused(error, tensors.path()))?;
+        model.fix()?;
         let predictor = Self { model, tokenizer, manifest };
         predictor.try_tokenizer().map_err(|error| refused(error, &tokenizer_path))?;
         Ok(predictor)

@@ -110,6 +110,12 @@ impl MultiTask {
         Ok(Self { config, backbone, heads, arena, constants, parameters })
     }
 
+    /// Makes later passes faster, at the price of a copy of the backbone's weights: for a model that only answers.
+    /// Parameters must not change afterwards.
+    pub fn fix(&mut self) -> Result<()> {
+        Ok(self.backbone.fix()?)
+    }
+
     /// The backbone's configuration.
     pub fn config(&self) -> &BackboneConfig {
         &self.config

@@ -59,7 +59,7 @@ impl Scores<'_> {
     /// Attention probabilities `[rows, len]` before dropout.
     fn probabilities<S: Number>(&self, head: Head<S>, keys: &Right, (first, rows): (usize, usize), out: &mut [f32]) {
         let (len, d) = (self.len, self.d);
-        Left::new(head.q.from_row(first), rows, d, S::PRECISION).times(keys, out, len, false);
+        Left::new(head.q.rows_from(first), rows, d, S::PRECISION).times(keys, out, len, false);
         let mut scale = self.scale;
         if let Some((table, with_keys)) = self.relative {
             out.iter_mut().for_each(|score| *score *= scale);
@@ -122,7 +122,7 @@ impl Scores<'_> {
         for block in self.blocks() {
             let (first, rows) = block;
             let [mut p, mut dropped, mut dp] = [(); 3].map(|()| Buffer::<f32>::stale(rows * len));
-            let dy = dy.from_row(first);
+            let dy = dy.rows_from(first);
             self.probabilities(head, &keys, block, &mut p);
             dropped.copy_from_slice(&p);
             self.mask(first, &mut dropped);
@@ -136,7 +136,7 @@ impl Scores<'_> {
             );
             let ds = Matrix::new(&dp[..], len);
             Left::new(ds, rows, len, precision).times(&keys_again, &mut dq[first * d..], d, false);
-            let queries = Right::new(head.q.from_row(first), rows, d, precision);
+            let queries = Right::new(head.q.rows_from(first), rows, d, precision);
             Left::new(ds.t(), len, rows, precision).times(&queries, &mut dk, d, first > 0);
             if let Some((table, with_keys)) = self.relative {
                 window.resize((2 * len - 1) * d, 0.0);

@@ -55,7 +55,7 @@ fn add_to<S: Number, O: Number>(
 ) {
     for first in rows.clone().step_by(DEPTH) {
         let depth = (rows.end - first).min(DEPTH);
-        let (dy, x) = (dy.from_row(first), x.from_row(first));
+        let (dy, x) = (dy.rows_from(first), x.rows_from(first));
         parallel_product((outputs, inputs, depth), dy.t(), x, S::PRECISION, dw, keep || first > rows.start);
     }
 }

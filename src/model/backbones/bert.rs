@@ -6,7 +6,8 @@ use crate::data::Packed;
 use crate::gradient::{Parameter, Recorder};
 use crate::model::Pass;
 use crate::ops::{
-    self, Activation, Attention, Dense, EmbeddingTables, EncoderLayer, LayerOptions, Norm, RelativePositions,
+    self, Activation, Attention, Dense, EmbeddingTables, EncoderLayer, FixedOperands, LayerOptions, Norm,
+    RelativePositions,
 };
 use candle_core::{Result, Tensor};
 use std::sync::Arc;
@@ -30,6 +31,8 @@ struct Layer {
     heads: usize,
     dropout: f32,
     attention_dropout: f32,
+    /// Operands laid out once, when parameters do not change any more.
+    operands: Option<Arc<FixedOperands>>,
 }
 
 impl Bert {
@@ -80,6 +83,14 @@ impl Bert {
         run(&states, above)
     }
 
+    /// Lays out weights once: they do not change any more.
+    pub(super) fn fix(&mut self) -> Result<()> {
+        for layer in &mut self.layers {
+            layer.operands = FixedOperands::new(&layer.parameters)?.map(Arc::new);
+        }
+        Ok(())
+    }
+
     pub(super) fn pooler(&self, first: &Tensor, task: usize, pass: &Pass) -> Option<Result<Tensor>> {
         let pooler = self.pooler.as_ref()?;
         let rows = first.dim(0).unwrap_or(0);
@@ -117,6 +128,7 @@ impl Layer {
             heads: config.num_attention_heads,
             dropout: config.hidden_dropout_prob,
             attention_dropout: config.attention_probs_dropout_prob,
+            operands: None,
         }
     }
 
@@ -135,6 +147,6 @@ impl Layer {
             recorder: recorder.cloned(),
         };
         let dropout = [pass.dropout(self.dropout), pass.dropout(self.dropout)];
-        (self.parameters.clone(), LayerOptions { attention, dropout })
+        (self.parameters.clone(), LayerOptions { attention, dropout, operands: self.operands.clone() })
     }
 }

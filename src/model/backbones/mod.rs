@@ -169,6 +169,13 @@ impl Backbone {
         }
     }
 
+    /// Makes later passes faster, at the price of a copy of the weights. Parameters must not change afterwards.
+    pub fn fix(&mut self) -> candle_core::Result<()> {
+        match self {
+            Self::Bert(bert) => bert.fix(),
+        }
+    }
+
     /// The pooler's states `[sequences, hidden]` of first-token states of one task; `None` without a pooler.
     pub fn pooler(&self, first: &Tensor, task: usize, pass: &Pass) -> Option<candle_core::Result<Tensor>> {
         match self {

@@ -70,7 +70,9 @@ impl<S: Number> Layer<S> {
     /// Queries, keys and values.
     fn project(&self, numbers: &LayerNumbers, x: &[f32], qkv: &mut [S]) {
         let h = self.hidden;
-        let weights = numbers.qkv.each_ref().map(|dense| dense.forward(S::PRECISION));
+        let ready = |index| self.options.operands.as_ref()?.get(index, S::PRECISION);
+        let [q, k, v] = &numbers.qkv;
+        let weights = [(0, q), (1, k), (2, v)].map(|(index, dense)| dense.forward(ready(index), S::PRECISION));
         let bias: Vec<f32> = numbers.qkv.iter().flat_map(|dense| dense.bias.iter().copied()).collect();
         let blocks = self.blocks(x.len() / h);
         let cuts = blocks.cut(qkv, 3 * h);
@@ -94,8 +96,10 @@ impl<S: Number> Layer<S> {
     /// From the attention's result to the layer's.
     fn feed_forward(&self, numbers: &LayerNumbers, x: &[f32], kept: &mut Kept<S>, out: &mut [f32], keep: bool) {
         let (h, inner) = (self.hidden, self.inner);
-        let [w_context, w_inner, w_out] = [&numbers.attention_output, &numbers.intermediate, &numbers.output]
-            .map(|dense| dense.forward(S::PRECISION));
+        let ready = |index| self.options.operands.as_ref()?.get(index, S::PRECISION);
+        let [w_context, w_inner, w_out] =
+            [(3, &numbers.attention_output), (4, &numbers.intermediate), (5, &numbers.output)]
+                .map(|(index, dense)| dense.forward(ready(index), S::PRECISION));
         let [b_context, b_inner, b_out]: [&[f32]; 3] =
             [&numbers.attention_output.bias, &numbers.intermediate.bias, &numbers.output.bias];
         let [first_dropout, second_dropout] = self.options.dropout;

@@ -7,6 +7,8 @@ mod backward;
 mod forward;
 mod numbers;
 
+pub use numbers::FixedOperands;
+
 use super::activation::Activation;
 use super::attention::Attention;
 use super::blocks::Blocks;
@@ -67,6 +69,8 @@ pub struct LayerOptions {
     pub attention: Attention,
     /// Dropout before the two residuals.
     pub dropout: [Option<Dropout>; 2],
+    /// Operands that were laid out before, for parameters that do not change.
+    pub operands: Option<Arc<FixedOperands>>,
 }
 
 /// Applies layers, each with its options, to `x` `[tokens, hidden]`; result of the same shape.
@@ -171,7 +175,14 @@ impl<S: Number> Layer<S> {
     }
 
     fn blocks(&self, tokens: usize) -> Blocks {
-        Blocks::new(self.recorder().map_or(&[], Recorder::spans), tokens, block_rows())
+        match self.recorder() {
+            Some(recorder) => Blocks::new(recorder.spans(), tokens, block_rows()),
+            // Without gradients no sum depends on the blocks: a few tokens are spread over all threads.
+            None => {
+                let share = tokens.div_ceil(rayon::current_num_threads()).next_multiple_of(8).max(8);
+                Blocks::new(&[], tokens, share.min(block_rows()))
+            }
+        }
     }
 }
 

@@ -7,6 +7,52 @@ use crate::ops::matmul::{Matrix, Right};
 use crate::ops::number::Precision;
 use candle_core::Result;
 
+/// A right operand that was laid out for this pass, or before.
+pub enum Operand<'a> {
+    Ready(&'a Right<'static>),
+    Made(Right<'a>),
+}
+
+impl<'a> std::ops::Deref for Operand<'a> {
+    type Target = Right<'a>;
+
+    fn deref(&self) -> &Right<'a> {
+        match self {
+            Self::Ready(right) => right,
+            Self::Made(right) => right,
+        }
+    }
+}
+
+/// The forward pass' right operands of a layer whose parameters do not change any more: queries, keys, values, attention
+/// output, and the two halves of the feed-forward part.
+pub struct FixedOperands([Right<'static>; 6]);
+
+impl std::fmt::Debug for FixedOperands {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("FixedOperands")
+    }
+}
+
+impl FixedOperands {
+    /// Lays out a layer's weights for products in f32; `None` where products do not need it.
+    pub fn new(layer: &EncoderLayer) -> Result<Option<Self>> {
+        let numbers = LayerNumbers::new(layer)?;
+        let [q, k, v] = &numbers.qkv;
+        let all = [q, k, v, &numbers.attention_output, &numbers.intermediate, &numbers.output];
+        let laid_out: Option<Vec<_>> = all
+            .into_iter()
+            .map(|dense| Right::owned(dense.transposed(), dense.inputs, dense.outputs, Precision::F32))
+            .collect();
+        Ok(laid_out.and_then(|rights| rights.try_into().ok()).map(Self))
+    }
+
+    /// Operand `index`, if it is of this precision.
+    pub(super) fn get(&self, index: usize, precision: Precision) -> Option<&Right<'static>> {
+        (precision == Precision::F32).then(|| &self.0[index])
+    }
+}
+
 pub struct DenseNumbers<'a> {
     weight: Numbers<'a>,
     pub bias: Numbers<'a>,
@@ -20,9 +66,16 @@ impl<'a> DenseNumbers<'a> {
         Ok(Self { weight: view(&dense.weight.value)?, bias: view(&dense.bias.value)?, outputs, inputs })
     }
 
-    /// The right operand of `x · Wᵀ`.
-    pub fn forward(&self, precision: Precision) -> Right<'_> {
-        Right::new(Matrix::new(&self.weight[..], self.inputs).t(), self.inputs, self.outputs, precision)
+    /// The right operand of `x · Wᵀ`, laid out now unless that was done before.
+    pub fn forward<'b>(&'b self, ready: Option<&'b Right<'static>>, precision: Precision) -> Operand<'b> {
+        match ready {
+            Some(ready) => Operand::Ready(ready),
+            None => Operand::Made(Right::new(self.transposed(), self.inputs, self.outputs, precision)),
+        }
+    }
+
+    fn transposed(&self) -> Matrix<'_> {
+        Matrix::new(&self.weight[..], self.inputs).t()
     }
 
     /// The right operand of `dy · W`.

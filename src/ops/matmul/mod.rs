@@ -70,7 +70,7 @@ impl<'a, S> Matrix<'a, S> {
     }
 
     /// Without the rows before `row`.
-    pub fn from_row(self, row: usize) -> Self {
+    pub fn rows_from(self, row: usize) -> Self {
         Self { data: self.data.get(row * self.row..).unwrap_or(&[]), ..self }
     }
 
@@ -104,6 +104,20 @@ enum RightLayout<'a> {
     /// `[panel][word of depth][column]`, padded with zeros to whole panels.
     Panels(Buffer<u32>),
     Plain(portable::Operand<'a>),
+}
+
+impl Right<'static> {
+    /// Lays out `b` `[depth, columns]` apart from it; `None` where kernels use `b` as it is.
+    ///
+    /// # Panics
+    /// If the matrix is smaller.
+    pub fn owned<S: Number>(b: Matrix<S>, depth: usize, columns: usize, precision: Precision) -> Option<Self> {
+        assert!(b.holds(depth, columns), "right operand too small for {depth} × {columns}");
+        own_kernels().then(|| {
+            let layout = RightLayout::Panels(pack::right(b, depth, columns, Word::of(precision)));
+            Self { depth, columns, precision, layout }
+        })
+    }
 }
 
 impl<'a> Right<'a> {
@@ -240,7 +254,7 @@ pub fn parallel_product<A: Number, B: Number, O: Number>(
         _ => block_rows(),
     };
     out[..rows * columns].par_chunks_mut(block * columns.max(1)).enumerate().for_each(|(index, out)| {
-        let left = Left::new(a.from_row(index * block), out.len() / columns, depth, precision);
+        let left = Left::new(a.rows_from(index * block), out.len() / columns, depth, precision);
         if let Some(out) = O::as_f32_mut(out) {
             return left.times(&right, out, columns, keep);
         }
