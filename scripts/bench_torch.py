@@ -229,17 +229,21 @@ def torch_step(args):
         ids = torch.randint(0, VOCABULARY, (rows, 64))
         mask, labels = torch.ones_like(ids), torch.randint(0, 4, (rows,))
         start = time.perf_counter()
+        own = [slice(i * per_task, (i + 1) * per_task) for i in range(args.tasks)]
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16):
-            states = trunk(ids, attention_mask=mask).last_hidden_state.mean(1)
-            losses = [torch.nn.functional.cross_entropy(head(states[i * per_task:(i + 1) * per_task]),
-                                                        labels[i * per_task:(i + 1) * per_task])
-                      for i, head in enumerate(heads)]
+            if args.rows:  # A forward pass a task, so that a task's backward pass goes through its own texts only.
+                states = [trunk(ids[rows], attention_mask=mask[rows]).last_hidden_state.mean(1) for rows in own]
+            else:
+                joint = trunk(ids, attention_mask=mask).last_hidden_state.mean(1)
+                states = [joint[rows] for rows in own]
+            losses = [torch.nn.functional.cross_entropy(head(state), labels[rows])
+                      for head, state, rows in zip(heads, states, own)]
         if args.rows:
             flat = []
             for loss in losses:
-                own = torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True)
+                gradients = torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True)
                 flat.append(torch.cat([(g if g is not None else torch.zeros_like(p)).reshape(-1)
-                                       for g, p in zip(own, shared)]))
+                                       for g, p in zip(gradients, shared)]))
             stack = torch.stack(flat)
             stack @ stack.T
             offset, joint = 0, stack.sum(0)
