@@ -23,7 +23,7 @@ fn a_dry_run_tells_everything_and_writes_nothing() {
     assert!(!folder.join("runs").exists());
 
     let found = mtl(folder, &["finetune", "five.toml", "--dry-run", "--json", "--seed", "7", "--out", "here"]).json();
-    let keys = ["recipe", "tasks", "steps", "tokens_per_step", "parameters", "device", "out"];
+    let keys = ["recipe", "tasks", "steps", "tokens_per_step", "parameters", "peak_memory", "device", "out"];
     assert_eq!(super::keys(&found), keys);
     assert_eq!(
         (&found["recipe"]["training"]["seed"], &found["out"], &found["steps"]),
@@ -33,6 +33,10 @@ fn a_dry_run_tells_everything_and_writes_nothing() {
     assert_eq!(topic["splits"]["train"]["rows"], 10);
     assert_eq!(topic["overlap"], json!({"validation": 0, "test": 0}));
     assert_eq!(found["parameters"]["frozen"], 0);
+    // Parameters, their best values, and two moments of each, beside all that is smaller.
+    let parameters = found["parameters"]["trainable"].as_u64().unwrap();
+    let memory = found["peak_memory"].as_u64().unwrap();
+    assert!(memory > 16 * parameters && memory < 64 * parameters, "{memory} bytes for {parameters} parameters");
     let frozen = ["finetune", "five.toml", "--dry-run", "--json", "--set", "backbone.freeze=all"];
     let backbone = mtl(folder, &["inspect", "bundled", "--json"]).json();
     let all: u64 = backbone["parameters"].as_object().unwrap().values().filter_map(serde_json::Value::as_u64).sum();
