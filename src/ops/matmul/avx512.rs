@@ -13,11 +13,13 @@ const COLUMNS: usize = super::COLUMNS;
 /// Words of depth after which sums go back to memory, so that the panel in use stays in the nearest caches.
 const DEPTH: usize = 256;
 
-/// Whether this processor has the instructions.
+/// Whether this processor has the instructions, and `MTL_ZOO_PORTABLE` is not set: what other processors do can be tried
+/// out on this one.
 pub fn available() -> bool {
     use std::sync::LazyLock;
     static AVAILABLE: LazyLock<bool> = LazyLock::new(|| {
-        is_x86_feature_detected!("avx512f")
+        std::env::var_os("MTL_ZOO_PORTABLE").is_none()
+            && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512bf16")
