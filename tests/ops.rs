@@ -4,6 +4,8 @@ mod support;
 
 #[path = "ops/attention.rs"]
 mod attention;
+#[path = "ops/decoder.rs"]
+mod decoder;
 #[path = "ops/harness.rs"]
 mod harness;
 #[path = "ops/losses.rs"]

@@ -22,6 +22,9 @@ mod number;
 mod pooling;
 mod random;
 mod relative;
+mod rms_norm;
+mod rotary;
+mod swiglu;
 
 pub use activation::{Activation, activation};
 pub use anchor::{anchor, seed};
@@ -37,3 +40,6 @@ pub use matmul::product_rate;
 pub use number::Precision;
 pub use pooling::{PoolKind, pool};
 pub use random::{Dropout, Noise, philox};
+pub use rms_norm::rms_norm;
+pub use rotary::rotary;
+pub use swiglu::swiglu;
