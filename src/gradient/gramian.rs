@@ -14,22 +14,18 @@ const TILE: usize = 4;
 pub(super) fn inner_products(rows: &[&Row]) -> Vec<Vec<f64>> {
     let len = rows.first().map_or(0, |row| row.len());
     let arch = pulp::Arch::new();
+    // Rows in bf16 are widened a chunk at a time.
+    let widened = || vec![0.0; rows.len() * CHUNK];
     let partial: Vec<Vec<f32>> = (0..len.div_ceil(CHUNK))
         .into_par_iter()
-        .map(|chunk| {
+        .map_init(widened, |widened, chunk| {
             let own = chunk * CHUNK..((chunk + 1) * CHUNK).min(len);
-            let widened: Vec<Vec<f32>> = rows
-                .iter()
-                .map(|row| match row.as_f32(own.clone()) {
-                    Some(_) => Vec::new(),
-                    None => {
-                        let mut copy = vec![0.0; own.len()];
-                        row.copy(own.clone(), &mut copy);
-                        copy
-                    }
+            let cut = rows.iter().zip(widened.chunks_exact_mut(CHUNK)).map(|(row, copy)| {
+                row.as_f32(own.clone()).unwrap_or_else(|| {
+                    row.copy(own.clone(), &mut copy[..own.len()]);
+                    &copy[..own.len()]
                 })
-                .collect();
-            let cut = rows.iter().zip(&widened).map(|(row, copy)| row.as_f32(own.clone()).unwrap_or(copy));
+            });
             let cut: Vec<&[f32]> = cut.collect();
             let mut out = vec![0.0; rows.len() * rows.len()];
             arch.dispatch(Products { rows: &cut, out: &mut out });

@@ -52,7 +52,7 @@ struct TableState {
 }
 
 /// Numbers of one parameter that one thread handles at a time.
-const CHUNK: usize = 1 << 14;
+const CHUNK: usize = 1 << 12;
 
 impl AdamW {
     /// An optimizer at step zero; `rates(name)` gives each parameter's peak learning rate and weight decay.
