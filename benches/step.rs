@@ -13,7 +13,7 @@ use mtl_zoo::model::backbones::BackboneConfig;
 use mtl_zoo::model::{HeadOptions, ModelOptions, MultiTask, Weight, Weights};
 use mtl_zoo::ops::{Precision, product_rate};
 use mtl_zoo::recipe::{Freeze, Pooling, Recipe, TaskType, Training, TrainingDtype};
-use mtl_zoo::train::Trainer;
+use mtl_zoo::train::{Trainer, peak_memory};
 use serde_json::json;
 use std::time::Instant;
 
@@ -86,13 +86,6 @@ fn batch(tokens: usize, length: usize, tasks: usize, random: &mut Random) -> Bat
         }
     };
     Batch { packed, tasks: (0..tasks).map(task).collect() }
-}
-
-/// Largest resident memory of this process so far, in bytes; where the system tells.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
 }
 
 fn main() {
