@@ -1,5 +1,6 @@
 //! Rows of a packed batch in blocks, each the work of one thread.
 
+use super::kernel::simd;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -43,6 +44,27 @@ impl Blocks {
     /// The blocks, over all threads.
     pub fn par_iter(&self) -> rayon::slice::Iter<'_, Block> {
         self.0.par_iter()
+    }
+
+    /// Calls `f(first row, rows of values, sums)` for each block, over all threads, with `values` cut at the blocks (rows of
+    /// `width` numbers) and `len` zeros for its sums; gives the sums, blocks in order.
+    pub fn sum_over(
+        &self,
+        values: &mut [f32],
+        width: usize,
+        len: usize,
+        f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+    ) -> Vec<Vec<f32>> {
+        let cuts = self.cut(values, width).into_par_iter().zip(self.par_iter());
+        cuts.map(|(values, block)| {
+            let mut sums = vec![0.0; len];
+            simd(
+                #[inline(always)]
+                || f(block.rows.start, values, &mut sums),
+            );
+            sums
+        })
+        .collect()
     }
 
     /// Cuts rows of `width` numbers at the blocks.

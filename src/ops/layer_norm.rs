@@ -1,10 +1,9 @@
 //! Layer normalization over the last dimension (Ba et al. 2016).
 
 use super::blocks::Blocks;
-use super::kernel::{for_rows, rows_per_chunk, simd, slice, tensor, view};
+use super::kernel::{for_rows, rows_per_chunk, slice, tensor, view};
 use crate::gradient::{Parameter, Recorder};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
 
 struct LayerNorm {
     weight: Parameter,
@@ -120,31 +119,23 @@ impl CustomOp1 for LayerNorm {
         let (xs, weight): (&[f32], &[f32]) = (&xs, &weight);
         let width = weight.len();
         let mut dx = view(&gradient.contiguous()?)?.to_vec();
-        let whole = [(0, 0..xs.len() / width)];
-        let spans = self.recorder.as_ref().map_or(&whole[..], Recorder::spans);
-        // Blocks of rows with the gradients of weight and bias side by side, added in order.
+        let spans = self.recorder.as_ref().map_or(&[][..], Recorder::spans);
+        // Gradients of weight and bias side by side.
         let blocks = Blocks::new(spans, xs.len() / width, rows_per_chunk(width));
-        let partials: Vec<Vec<f32>> = blocks
-            .cut(&mut dx, width)
-            .into_par_iter()
-            .zip(blocks.par_iter())
-            .map(|(dx, block)| {
-                let mut sums = vec![0.0; 2 * width];
+        let sums = blocks.sum_over(
+            &mut dx,
+            width,
+            2 * width,
+            #[inline(always)]
+            |first, dx, sums| {
                 let (dw, db) = sums.split_at_mut(width);
-                simd(
-                    #[inline(always)]
-                    || {
-                        let rows = xs[block.rows.start * width..].chunks_exact(width);
-                        for (dx, x) in dx.chunks_exact_mut(width).zip(rows) {
-                            backward(x, dx, weight, self.epsilon, dw, db);
-                        }
-                    },
-                );
-                sums
-            })
-            .collect();
+                for (dx, x) in dx.chunks_exact_mut(width).zip(xs[first * width..].chunks_exact(width)) {
+                    backward(x, dx, weight, self.epsilon, dw, db);
+                }
+            },
+        );
         if let Some(recorder) = &self.recorder {
-            for (block, sums) in blocks.iter().zip(&partials) {
+            for (block, sums) in blocks.iter().zip(&sums) {
                 recorder.add(self.weight.slot, block.gradient_row, &sums[..width]);
                 recorder.add(self.bias.slot, block.gradient_row, &sums[width..]);
             }

@@ -1,10 +1,9 @@
 //! Root mean square normalization over the last dimension (Zhang & Sennrich 2019).
 
 use super::blocks::Blocks;
-use super::kernel::{for_rows, rows_per_chunk, simd, slice, tensor, view};
+use super::kernel::{for_rows, rows_per_chunk, slice, tensor, view};
 use crate::gradient::{Parameter, Recorder};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
 
 struct RmsNorm {
     weight: Parameter,
@@ -77,36 +76,28 @@ impl CustomOp1 for RmsNorm {
         let width = weight.len();
         let mut dx = view(&gradient.contiguous()?)?.to_vec();
         let spans = self.recorder.as_ref().map_or(&[][..], Recorder::spans);
-        // Blocks of rows with the weight's gradient, added in order.
         let blocks = Blocks::new(spans, xs.len() / width, rows_per_chunk(width));
-        let partials: Vec<Vec<f32>> = blocks
-            .cut(&mut dx, width)
-            .into_par_iter()
-            .zip(blocks.par_iter())
-            .map(|(dx, block)| {
-                let mut dw = vec![0.0; width];
-                simd(
-                    #[inline(always)]
-                    || {
-                        let rows = xs[block.rows.start * width..].chunks_exact(width);
-                        for (dy, x) in dx.chunks_exact_mut(width).zip(rows) {
-                            let scale = self.scale(x);
-                            for (((dw, dy), x), w) in dw.iter_mut().zip(dy.iter_mut()).zip(x).zip(weight) {
-                                *dw += *dy * x * scale;
-                                *dy *= w;
-                            }
-                            let mean = dot(dy, x) / width as f32;
-                            for (dy, x) in dy.iter_mut().zip(x) {
-                                *dy = scale * (*dy - x * scale * scale * mean);
-                            }
-                        }
-                    },
-                );
-                dw
-            })
-            .collect();
+        let sums = blocks.sum_over(
+            &mut dx,
+            width,
+            width,
+            #[inline(always)]
+            |first, dx, dw| {
+                for (dy, x) in dx.chunks_exact_mut(width).zip(xs[first * width..].chunks_exact(width)) {
+                    let scale = self.scale(x);
+                    for (((dw, dy), x), w) in dw.iter_mut().zip(dy.iter_mut()).zip(x).zip(weight) {
+                        *dw += *dy * x * scale;
+                        *dy *= w;
+                    }
+                    let mean = dot(dy, x) / width as f32;
+                    for (dy, x) in dy.iter_mut().zip(x) {
+                        *dy = scale * (*dy - x * scale * scale * mean);
+                    }
+                }
+            },
+        );
         if let Some(recorder) = &self.recorder {
-            for (block, dw) in blocks.iter().zip(&partials) {
+            for (block, dw) in blocks.iter().zip(&sums) {
                 recorder.add(self.weight.slot, block.gradient_row, dw);
             }
         }
