@@ -1,6 +1,7 @@
 //! Elementwise activations.
 
 use super::buffers::Buffer;
+use super::composed;
 use super::kernel::{for_rows, slice, tensor, view};
 use super::math::{logistic, normal, tanh};
 use super::number::Number;
@@ -138,6 +139,9 @@ impl<A: Number, B: Number> Loop for Backward<'_, A, B> {
 
 /// Applies an activation to every number of `x`, any shape.
 pub fn activation(x: &Tensor, function: Activation) -> Result<Tensor> {
+    if composed::needed(x)? {
+        return composed::activation(x, function);
+    }
     x.contiguous()?.apply_op1(Elementwise(function))
 }
 

@@ -3,6 +3,7 @@
 
 use super::attention_head::{Head, HeadGradients, Scores};
 use super::buffers::Buffer;
+use super::composed;
 use super::kernel::{slice, tensor, view};
 use super::matmul::Matrix;
 use super::number::Number;
@@ -46,6 +47,9 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Resu
         candle_core::bail!("attention: {:?}, {:?}, {:?}", q.shape(), k.shape(), v.shape());
     }
     options.check(tokens, width)?;
+    if composed::needed(q)? {
+        return composed::attention(q, k, v, &options);
+    }
     q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, Op { width, options })
 }
 
@@ -74,7 +78,7 @@ impl Attention {
     }
 
     /// The sequences that have tokens.
-    fn sequences(&self) -> Vec<Sequence> {
+    pub(super) fn sequences(&self) -> Vec<Sequence> {
         let mut probability = 0;
         let sequence = |w: &[u32]| {
             let len = (w[1] - w[0]) as usize;
@@ -176,10 +180,10 @@ impl Attention {
 }
 
 /// One sequence of a batch: its tokens, and the number of its first attention probability.
-struct Sequence {
-    first: usize,
-    len: usize,
-    probability: u64,
+pub(super) struct Sequence {
+    pub first: usize,
+    pub len: usize,
+    pub probability: u64,
 }
 
 /// Cuts `[tokens, width]` at the sequences.

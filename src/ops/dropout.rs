@@ -1,5 +1,6 @@
 //! Dropout.
 
+use super::composed;
 use super::kernel::{for_rows, slice, tensor, view};
 use super::random::Dropout;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
@@ -7,6 +8,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 /// Zeroes a share of the numbers and scales the rest; nothing if `None`.
 pub fn dropout(x: &Tensor, dropout: Option<Dropout>) -> Result<Tensor> {
     match dropout.filter(|d| d.p() > 0.0) {
+        Some(dropout) if composed::needed(x)? => composed::dropout(x, dropout, 0),
         Some(dropout) => x.contiguous()?.apply_op1(Masked(dropout)),
         None => Ok(x.clone()),
     }

@@ -1,5 +1,6 @@
 //! Word, position and segment embeddings of packed tokens, added up.
 
+use super::composed;
 use super::kernel::{for_rows, slice, view};
 use crate::gradient::{Parameter, Recorder};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, Var};
@@ -34,6 +35,9 @@ pub fn embedding(tables: EmbeddingTables, root: Option<&Var>, recorder: Option<&
         if let Some(index) = indices.iter().find(|&&index| index as usize >= entries) {
             candle_core::bail!("embedding: index {index} in a table of {entries} entries");
         }
+    }
+    if composed::needed(root.map_or(&first.value, Var::as_tensor))? {
+        return composed::embedding(tables, root, recorder);
     }
     let device = first.value.device().clone();
     let op = Embedding { tables, width, tokens, recorder: recorder.cloned() };

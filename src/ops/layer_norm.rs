@@ -1,6 +1,7 @@
 //! Layer normalization over the last dimension (Ba et al. 2016).
 
 use super::blocks::Blocks;
+use super::composed;
 use super::kernel::{for_rows, rows_per_chunk, slice, tensor, view};
 use crate::gradient::{Parameter, Recorder};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
@@ -26,6 +27,9 @@ pub fn layer_norm(
     let (_, width) = x.dims2()?;
     if weight.value.dims() != [width] || bias.value.dims() != [width] {
         candle_core::bail!("layer_norm: input {:?} does not fit weight {:?}", x.shape(), weight.value.shape());
+    }
+    if composed::needed(x)? {
+        return composed::layer_norm(x, weight, bias, epsilon, recorder);
     }
     let op =
         LayerNorm { weight: weight.clone(), bias: bias.clone(), epsilon: epsilon as f32, recorder: recorder.cloned() };

@@ -1,5 +1,6 @@
 //! `y = x Wᵀ + b`.
 
+use super::composed;
 use super::kernel::{add_column_sums, slice, tensor, view};
 use super::matmul::{Matrix, parallel_product};
 use super::number::{Number, Precision};
@@ -24,6 +25,9 @@ pub fn linear(x: &Tensor, weight: &Parameter, bias: Option<&Parameter>, recorder
     let (_, width) = x.dims2()?;
     if width != inputs || bias.is_some_and(|b| b.value.dims() != [outputs]) {
         candle_core::bail!("linear: input {:?} does not fit weight {:?}", x.shape(), weight.value.shape());
+    }
+    if composed::needed(x)? {
+        return composed::linear(x, weight, bias, recorder);
     }
     let op = Linear { weight: weight.clone(), bias: bias.cloned(), inputs, outputs, recorder: recorder.cloned() };
     x.contiguous()?.apply_op1(op)

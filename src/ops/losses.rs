@@ -1,5 +1,6 @@
 //! Losses of logits, stable at any size of the logits. All give a scalar.
 
+use super::composed;
 use super::kernel::{slice, tensor, view};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
@@ -30,7 +31,11 @@ pub fn cross_entropy(logits: &Tensor, options: CrossEntropy) -> Result<Tensor> {
     if let Some(bad) = bad {
         candle_core::bail!("cross_entropy: target {bad} of {classes} classes");
     }
-    logits.contiguous()?.apply_op1(CrossEntropyOp { options, classes })
+    let op = CrossEntropyOp { options, classes };
+    if composed::needed(logits)? {
+        return composed::cross_entropy(logits, op.shares(rows));
+    }
+    logits.contiguous()?.apply_op1(op)
 }
 
 struct CrossEntropyOp {
@@ -48,6 +53,23 @@ impl CrossEntropyOp {
         let rows = logits.chunks_exact(self.classes).zip(&self.options.targets).enumerate();
         rows.filter(|(_, (_, target))| **target != IGNORE)
             .map(|(row, (logits, &target))| (row, logits, target as usize))
+    }
+
+    /// The loss as a sum of `-ln softmax`, each logit's times its share.
+    fn shares(&self, rows: usize) -> Vec<f32> {
+        let mut shares = vec![0.0; rows * self.classes];
+        // Of the logits only their places matter here.
+        let places = vec![0.0; rows * self.classes];
+        let denominator = self.denominator(&places);
+        let smoothing = f64::from(self.options.label_smoothing);
+        for (row, _, target) in self.rows(&places).filter(|_| denominator > 0.0) {
+            for class in 0..self.classes {
+                let own = if class == target { (1.0 - smoothing) * self.weight(class) } else { 0.0 };
+                let spread = smoothing / self.classes as f64 * self.weight(class);
+                shares[row * self.classes + class] = ((own + spread) / denominator) as f32;
+            }
+        }
+        shares
     }
 
     fn denominator(&self, logits: &[f32]) -> f64 {
@@ -121,6 +143,10 @@ pub fn bce_with_logits(logits: &Tensor, targets: Vec<f32>, label_weights: Option
         candle_core::bail!("bce_with_logits: {} targets for logits {:?}", targets.len(), logits.shape());
     }
     let weights = label_weights.unwrap_or_else(|| vec![1.0; labels]);
+    if composed::needed(logits)? {
+        let weights = weights.iter().copied().cycle().take(targets.len()).collect();
+        return composed::bce_with_logits(logits, targets, weights);
+    }
     logits.contiguous()?.apply_op1(Pointwise {
         targets,
         weights,
@@ -137,6 +163,9 @@ pub fn bce_with_logits(logits: &Tensor, targets: Vec<f32>, label_weights: Option
 pub fn mse(values: &Tensor, targets: Vec<f32>) -> Result<Tensor> {
     if values.elem_count() != targets.len() {
         candle_core::bail!("mse: {} targets for values {:?}", targets.len(), values.shape());
+    }
+    if composed::needed(values)? {
+        return composed::mse(values, targets);
     }
     values.contiguous()?.apply_op1(Pointwise {
         targets,

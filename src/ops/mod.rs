@@ -1,7 +1,8 @@
 //! Differentiable operations over packed batches, forward and backward, with parameters in the arena.
 //!
 //! Each op is a candle custom op on its activations. Parameters are not arguments: the op holds them, and its backward
-//! pass writes their gradients through a [`Recorder`](crate::gradient::Recorder). All tensors are f32 on the CPU.
+//! pass writes their gradients through a [`Recorder`](crate::gradient::Recorder). All tensors are f32. On devices without
+//! kernels an op is a composition of candle's own ops (`composed/`), with the same results and the same gradients.
 
 mod activation;
 mod anchor;
@@ -9,6 +10,7 @@ mod attention;
 mod attention_head;
 mod blocks;
 mod buffers;
+mod composed;
 mod dropout;
 mod embedding;
 mod encoder;

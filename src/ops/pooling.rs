@@ -1,5 +1,6 @@
 //! From token states to one state a sequence.
 
+use super::composed;
 use super::kernel::{slice, tensor, view};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -25,6 +26,9 @@ pub fn pool(x: &Tensor, starts: &[u32], kind: PoolKind) -> Result<Tensor> {
     if starts.first() != Some(&0) || starts.last() != Some(&(tokens as u32)) || starts.windows(2).any(|w| w[0] >= w[1])
     {
         candle_core::bail!("pool: sequence starts {starts:?} do not cover {tokens} tokens");
+    }
+    if composed::needed(x)? {
+        return composed::pool(x, starts, kind);
     }
     x.contiguous()?.apply_op1(Pool { starts: starts.to_vec(), width, kind })
 }

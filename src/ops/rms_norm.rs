@@ -1,6 +1,7 @@
 //! Root mean square normalization over the last dimension (Zhang & Sennrich 2019).
 
 use super::blocks::Blocks;
+use super::composed;
 use super::kernel::{for_rows, rows_per_chunk, slice, tensor, view};
 use crate::gradient::{Parameter, Recorder};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
@@ -19,6 +20,9 @@ pub fn rms_norm(x: &Tensor, weight: &Parameter, epsilon: f64, recorder: Option<&
     let (_, width) = x.dims2()?;
     if weight.value.dims() != [width] {
         candle_core::bail!("rms_norm: input {:?} does not fit weight {:?}", x.shape(), weight.value.shape());
+    }
+    if composed::needed(x)? {
+        return composed::rms_norm(x, weight, epsilon, recorder);
     }
     let op = RmsNorm { weight: weight.clone(), epsilon: epsilon as f32, recorder: recorder.cloned() };
     x.contiguous()?.apply_op1(op)

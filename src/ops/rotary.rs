@@ -1,5 +1,6 @@
 //! Rotary position embedding (Su et al. 2021), halves of a head rotated against each other as transformers' models do.
 
+use super::composed;
 use super::kernel::{for_rows, slice, tensor, view};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
@@ -17,7 +18,10 @@ pub fn rotary(x: &Tensor, positions: &[u32], heads: usize, base: f64) -> Result<
     let frequency = |i: usize| base.powf(-2.0 * i as f64 / d as f64);
     let angle = |(position, i): (u32, usize)| (f64::from(position) * frequency(i)).sin_cos();
     let angles = positions.iter().flat_map(|&position| (0..d / 2).map(move |i| (position, i)));
-    let turns = angles.map(angle).map(|(sin, cos)| [sin as f32, cos as f32]).collect();
+    let turns: Vec<_> = angles.map(angle).map(|(sin, cos)| [sin as f32, cos as f32]).collect();
+    if composed::needed(x)? {
+        return composed::rotary(x, &turns, d);
+    }
     x.contiguous()?.apply_op1(Rotary { turns, width, d })
 }
 

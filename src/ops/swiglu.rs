@@ -1,5 +1,6 @@
 //! Gated linear unit with SiLU (Shazeer 2020, "GLU variants improve transformer").
 
+use super::composed;
 use super::kernel::{for_rows, slice, tensor, view};
 use super::math::logistic;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
@@ -11,6 +12,9 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     if gate.shape() != up.shape() {
         candle_core::bail!("swiglu: {:?} and {:?}", gate.shape(), up.shape());
+    }
+    if composed::needed(gate)? {
+        return composed::swiglu(gate, up);
     }
     gate.contiguous()?.apply_op2(&up.contiguous()?, SwiGlu)
 }

@@ -178,6 +178,10 @@ fn computing_layers_again_changes_no_bit() {
 
 #[test]
 fn bf16_products_give_nearly_the_gradients_of_f32() {
+    if std::env::var_os("MTL_ZOO_COMPOSED").is_some() {
+        println!("skipped: composed ops multiply in f32 only");
+        return;
+    }
     for name in ["bert_absolute", "bert_relative_key_query"] {
         let model = model(name, 0.1);
         let batch = batch(&mut Random(9), None);

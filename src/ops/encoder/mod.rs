@@ -13,6 +13,7 @@ use super::activation::Activation;
 use super::attention::Attention;
 use super::blocks::Blocks;
 use super::buffers::Buffer;
+use super::composed;
 use super::kernel::{slice, tensor, view};
 use super::matmul::{Matrix, block_rows};
 use super::number::{Number, Precision};
@@ -76,7 +77,7 @@ pub struct LayerOptions {
 /// Applies layers, each with its options, to `x` `[tokens, hidden]`; result of the same shape.
 ///
 /// Products and what is kept for the backward pass are of the given precision. With `recompute` only the input of each
-/// layer is kept, and layers are computed again in the backward pass.
+/// layer is kept, and layers are computed again in the backward pass. Both are for devices with kernels.
 ///
 /// # Errors
 /// If the shapes do not fit.
@@ -90,6 +91,10 @@ pub fn encoder(
     for (layer, options) in &layers {
         layer.check(hidden)?;
         options.attention.check(tokens, hidden)?;
+    }
+    if composed::needed(x)? {
+        let apply = |x: Tensor, (layer, options): (Arc<EncoderLayer>, _)| composed::encoder(&x, &layer, options);
+        return layers.into_iter().try_fold(x.clone(), apply);
     }
     let x = x.contiguous()?;
     match precision {
