@@ -7,7 +7,6 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use mtl_zoo::catalog::Catalog;
-use mtl_zoo::data::{Batch, Sampler};
 use mtl_zoo::hub::{HubOptions, resolve_backbone};
 use mtl_zoo::recipe::{Override, Recipe, RecipeSource};
 use mtl_zoo::train::{LearningRate, Prepared, Trainer};
@@ -35,9 +34,7 @@ fn main() {
     let prepared = Prepared::new(recipe, backbone).unwrap();
     let recipe = &prepared.recipe;
     let mut trainer = Trainer::new(prepared.model().unwrap(), recipe);
-    let sizes: Vec<usize> = prepared.tasks.iter().map(|task| task.train.len()).collect();
-    let names: Vec<&str> = prepared.tasks.iter().map(|task| task.data.name.as_str()).collect();
-    let mut sampler = Sampler::new(&recipe.sampling, &sizes, &names, recipe.training.seed).unwrap();
+    let mut sampler = prepared.sampler().unwrap();
     let rate = LearningRate::new(&recipe.training, steps + 2);
     let (mut examples, mut tokens, mut start) = (0, 0, Instant::now());
     for step in 0..steps + 2 {
@@ -45,12 +42,7 @@ fn main() {
             // The first steps touch memory for the first time.
             (examples, tokens, start) = (0, 0, Instant::now());
         }
-        let tasks = &prepared.tasks;
-        let rows =
-            sampler.next(0.0, recipe.training.batch_tokens, |task, row| tasks[task].train[row].encoded.ids.len());
-        let batch = Batch::new(rows.iter().enumerate().map(|(task, rows)| {
-            (task, tasks[task].data.labels.len(), rows.iter().map(|&row| &tasks[task].train[row]).collect())
-        }));
+        let batch = prepared.batch(&prepared.draw(&mut sampler, 0.0));
         examples += batch.packed.sequences();
         tokens += batch.packed.tokens();
         trainer.step(&[batch], rate.factor(step)).unwrap();

@@ -2,8 +2,8 @@
 
 use super::output;
 use anyhow::{Context, Result};
+use mtl_zoo::data::TaskStatistics;
 use mtl_zoo::data::statistics::{SplitStatistics, TargetStatistics};
-use mtl_zoo::data::{Sampler, TaskStatistics};
 use mtl_zoo::train::{MemoryPlan, Prepared, Run};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -49,8 +49,8 @@ pub fn show(prepared: Prepared, folder: &Path, as_json: bool) -> Result<()> {
     let recipe = prepared.recipe.clone();
     let statistics = prepared.statistics();
     let overlaps: Vec<_> = prepared.tasks.iter().map(|task| task.data.overlap).collect();
-    let sizes: Vec<usize> = prepared.tasks.iter().map(|task| task.train.len()).collect();
-    let plan = plan(prepared, &sizes)?;
+    let shared = shared_inputs(&prepared);
+    let plan = plan(prepared)?;
     if as_json {
         let task = |((statistics, overlap), rows): ((&TaskStatistics, _), f64)| {
             let overlap: &mtl_zoo::data::task_data::Overlap = overlap;
@@ -63,6 +63,7 @@ pub fn show(prepared: Prepared, folder: &Path, as_json: bool) -> Result<()> {
         return output::print_json(&json!({
             "recipe": recipe,
             "tasks": tasks,
+            "shared_inputs": shared,
             "steps": plan.steps,
             "tokens_per_step": plan.tokens,
             "parameters": {"trainable": plan.trainable, "frozen": plan.frozen},
@@ -96,7 +97,7 @@ pub fn show(prepared: Prepared, folder: &Path, as_json: bool) -> Result<()> {
     let name_rows = statistics.iter().zip(&plan.rows);
     let per_step: Vec<_> = name_rows.map(|(task, rows)| format!("{} {rows:.1}", task.name)).collect();
     let row = |name: &str, value: String| vec![name.to_owned(), value];
-    let facts = vec![
+    let mut facts = vec![
         row("steps", output::thousands(plan.steps)),
         row("tokens a step", format!("{:.0}", plan.tokens)),
         row("rows a step", per_step.join(", ")),
@@ -106,20 +107,23 @@ pub fn show(prepared: Prepared, folder: &Path, as_json: bool) -> Result<()> {
         row("device", "cpu".into()),
         row("run folder", folder.display().to_string()),
     ];
+    if !shared.is_empty() {
+        let groups: Vec<_> = shared.iter().map(|group| group.join(" + ")).collect();
+        facts.insert(3, row("same inputs", groups.join(", ")));
+    }
     add(&["run", ""], facts);
     let comment = |line: &str| format!("# {line}").trim_end().to_owned();
     Ok(output::print(text.trim_end().lines().map(comment).collect::<Vec<_>>().join("\n"))?)
 }
 
+/// Names of the tasks that label the same inputs, by group.
+fn shared_inputs(prepared: &Prepared) -> Vec<Vec<String>> {
+    let names = |group: &Vec<usize>| group.iter().map(|&task| prepared.tasks[task].data.name.clone()).collect();
+    prepared.groups.iter().filter(|group| group.len() > 1).map(names).collect()
+}
+
 /// Draws every batch of the run, and builds its model.
-fn plan(prepared: Prepared, sizes: &[usize]) -> Result<Plan> {
-    let recipe = prepared.recipe.clone();
-    let names: Vec<&String> = recipe.tasks.keys().collect();
-    let lengths: Vec<Vec<usize>> = prepared
-        .tasks
-        .iter()
-        .map(|task| task.train.iter().map(|example| example.encoded.ids.len()).collect())
-        .collect();
+fn plan(prepared: Prepared) -> Result<Plan> {
     // A run writes its recipe when it starts; this one is thrown away.
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let run = Run::start(prepared, folder.path())?;
@@ -127,16 +131,15 @@ fn plan(prepared: Prepared, sizes: &[usize]) -> Result<Plan> {
     let (backbone, heads) = model.size();
     let trainable = model.arena().len();
 
-    let training = &recipe.training;
-    let mut sampler = Sampler::new(&recipe.sampling, sizes, &names, training.seed)?;
-    let (mut tokens, mut rows) = (0usize, vec![0usize; sizes.len()]);
+    let prepared = run.prepared();
+    let mut sampler = prepared.sampler()?;
+    let (mut tokens, mut rows) = (0usize, vec![0usize; prepared.tasks.len()]);
     for step in 0..steps {
-        for _ in 0..training.accumulate {
-            let progress = step as f64 / steps as f64;
-            let batch = sampler.next(progress, training.batch_tokens, |task, row| lengths[task][row]);
-            for (task, drawn) in batch.iter().enumerate() {
-                tokens += drawn.iter().map(|&row| lengths[task][row]).sum::<usize>();
-                rows[task] += drawn.len();
+        for _ in 0..prepared.recipe.training.accumulate {
+            let batch = prepared.draw(&mut sampler, step as f64 / steps as f64);
+            for (group, drawn) in batch.iter().enumerate() {
+                tokens += drawn.iter().map(|&row| prepared.length(group, row)).sum::<usize>();
+                prepared.groups[group].iter().for_each(|&task| rows[task] += drawn.len());
             }
         }
     }

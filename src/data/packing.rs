@@ -31,7 +31,7 @@ pub enum Targets {
     Tags(Vec<u32>),
 }
 
-/// One task's share of a batch: a contiguous range.
+/// One task's share of a batch: a contiguous range. Tasks that label the same inputs have the same range.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskBatch {
     /// Index of the task in the recipe.
@@ -44,7 +44,7 @@ pub struct TaskBatch {
     pub targets: Targets,
 }
 
-/// A packed batch with the targets of every task in it, tasks ascending.
+/// A packed batch with the targets of every task in it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// The tokens of all tasks.
@@ -85,22 +85,28 @@ impl Packed {
 }
 
 impl Batch {
-    /// Packs the examples of each task, given as `(task, labels of the task, examples)`, tasks ascending.
-    /// Tasks without examples are left out.
-    pub fn new<'a>(tasks: impl IntoIterator<Item = (usize, usize, Vec<&'a Example>)>) -> Self {
+    /// Packs groups of tasks that label the same inputs, each given as `(task, labels of the task, examples)` for every
+    /// task in it. Groups without examples are left out.
+    ///
+    /// # Panics
+    /// If the tasks of a group have not as many tokens each.
+    pub fn new<'a>(groups: impl IntoIterator<Item = Vec<(usize, usize, Vec<&'a Example>)>>) -> Self {
         let mut batch = Self { packed: Packed::new([]), tasks: Vec::new() };
-        for (task, labels, examples) in tasks {
-            if examples.is_empty() {
-                continue;
-            }
+        for group in groups {
             let (first_sequence, first_token) = (batch.packed.sequences(), batch.packed.tokens());
-            examples.iter().for_each(|example| batch.packed.push(&example.encoded));
-            batch.tasks.push(TaskBatch {
-                task,
-                sequences: first_sequence..batch.packed.sequences(),
-                tokens: first_token..batch.packed.tokens(),
-                targets: Targets::new(&examples, labels),
-            });
+            let inputs = group.first().map_or(&[][..], |(_, _, examples)| examples);
+            inputs.iter().for_each(|example| batch.packed.push(&example.encoded));
+            let tokens = first_token..batch.packed.tokens();
+            for (task, labels, examples) in group.iter().filter(|(_, _, examples)| !examples.is_empty()) {
+                let own: usize = examples.iter().map(|example| example.encoded.ids.len()).sum();
+                assert_eq!(own, tokens.len(), "tasks of a group have the same inputs");
+                batch.tasks.push(TaskBatch {
+                    task: *task,
+                    sequences: first_sequence..batch.packed.sequences(),
+                    tokens: tokens.clone(),
+                    targets: Targets::new(examples, *labels),
+                });
+            }
         }
         batch
     }

@@ -5,6 +5,7 @@ use super::{Arena, Gradient, Owner, Row, Slot, TableRows};
 use half::bf16;
 use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Gradient rows of the shared parameters (one for the joint gradient, or one a task), and one row of the heads'
@@ -203,7 +204,15 @@ fn sum_of_squares(values: &[f32]) -> f64 {
 #[derive(Clone, Debug)]
 pub struct Recorder {
     store: Arc<GradientStore>,
-    spans: Arc<[(usize, Range<usize>)]>,
+    /// Shared by the recorders of all ops over the same rows.
+    spans: Arc<[Span]>,
+}
+
+/// Some rows of an op's input, and the gradient row of the next backward pass over them.
+#[derive(Debug)]
+struct Span {
+    inputs: Range<usize>,
+    row: AtomicUsize,
 }
 
 impl Recorder {
@@ -214,16 +223,27 @@ impl Recorder {
 
     /// Input rows by gradient row.
     pub fn split(store: &Arc<GradientStore>, spans: impl IntoIterator<Item = (usize, Range<usize>)>) -> Self {
-        Self { store: store.clone(), spans: spans.into_iter().collect() }
+        let span = |(row, inputs)| Span { inputs, row: AtomicUsize::new(row) };
+        Self { store: store.clone(), spans: spans.into_iter().map(span).collect() }
+    }
+
+    /// Sends what later backward passes find for the input rows of span `span` to gradient row `row`.
+    pub fn direct(&self, span: usize, row: usize) {
+        self.spans[span].row.store(row, Ordering::Relaxed);
+    }
+
+    /// Input rows by gradient row.
+    pub fn spans(&self) -> Vec<(usize, Range<usize>)> {
+        self.spans.iter().map(|span| (span.row.load(Ordering::Relaxed), span.inputs.clone())).collect()
     }
 
     /// Calls `add(input rows, gradient, keep)` for every gradient row that the input has rows for; `add` adds if `keep`,
     /// and overwrites what is there if not.
     pub fn record(&self, slot: Slot, mut add: impl FnMut(Range<usize>, Gradient, bool)) {
         let mut rows = self.store.lock();
-        for (row, span) in self.spans.iter().filter(|(_, span)| !span.is_empty()) {
-            let (gradient, keep) = rows.entry(slot, *row);
-            add(span.clone(), gradient, keep);
+        for (row, span) in self.spans().into_iter().filter(|(_, span)| !span.is_empty()) {
+            let (gradient, keep) = rows.entry(slot, row);
+            add(span, gradient, keep);
         }
     }
 
@@ -232,23 +252,18 @@ impl Recorder {
         self.record(slot, |rows, gradient, keep| gradient.update(keep, |sums| add(rows, sums)));
     }
 
-    /// Input rows by gradient row.
-    pub fn spans(&self) -> &[(usize, Range<usize>)] {
-        &self.spans
-    }
-
     /// Adds row `i` of `dy` `[_, width]` to row `indices[i]` of the gradient of a table `[_, width]`.
     pub fn record_rows(&self, slot: Slot, indices: &[u32], dy: &[f32], width: usize) {
         let mut rows = self.store.lock();
-        for (row, span) in self.spans.iter() {
+        for (row, span) in self.spans() {
             let own = indices[span.clone()].iter().zip(dy[span.start * width..].chunks_exact(width));
             if slot.owner == Owner::Table {
-                rows.used[*row] = true;
-                let tables = &mut rows.tables[*row];
+                rows.used[row] = true;
+                let tables = &mut rows.tables[row];
                 let Some(table) = tables.iter_mut().find(|rows| rows.table().offset == slot.offset) else { continue };
                 own.for_each(|(&index, dy)| table.add(index as usize, dy));
             } else {
-                let (gradient, keep) = rows.entry(slot, *row);
+                let (gradient, keep) = rows.entry(slot, row);
                 gradient.update(keep, |gradient| {
                     for (&index, dy) in own {
                         let sums = gradient[index as usize * width..][..width].iter_mut();

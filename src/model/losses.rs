@@ -1,8 +1,9 @@
 //! The losses of a batch and their backward pass.
 
 use crate::error::Result;
+use crate::gradient::Recorder;
 use crate::ops;
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 use std::ops::Range;
 
 /// The losses of the tasks of one batch, after the forward pass.
@@ -12,13 +13,23 @@ use std::ops::Range;
 pub struct Losses {
     pub(super) hidden: Tensor,
     pub(super) tasks: Vec<TaskLoss>,
+    /// Of a pass that keeps the tasks' gradients apart.
+    pub(super) rows: Option<Recorder>,
 }
 
 pub(super) struct TaskLoss {
+    pub task: usize,
     pub loss: Tensor,
     /// The task's hidden states, in a pass that records gradients.
     pub leaf: Option<Var>,
     pub tokens: Range<usize>,
+}
+
+/// Gradients of the losses at the hidden states that the heads read, the shared representation.
+pub struct StateGradients<'a> {
+    losses: &'a Losses,
+    /// Of each task of the batch, `[its tokens, hidden]`; `None` for a task that counts nothing.
+    tasks: Vec<Option<Vec<f32>>>,
 }
 
 impl Losses {
@@ -32,20 +43,91 @@ impl Losses {
     /// # Panics
     /// If there are not as many weights as tasks.
     pub fn backward(&self, weights: &[f64]) -> Result<()> {
+        self.heads(weights)?.backward(&vec![1.0; weights.len()])
+    }
+
+    /// The backward passes of the heads, each of its loss times its weight. Adds the gradients of the heads' parameters
+    /// to the gradient store.
+    ///
+    /// # Panics
+    /// If there are not as many weights as tasks.
+    pub fn heads(&self, weights: &[f64]) -> Result<StateGradients<'_>> {
         assert_eq!(weights.len(), self.tasks.len(), "a weight a task");
-        let (_, width) = self.hidden.dims2()?;
-        let mut gradient = vec![0.0; self.hidden.elem_count()];
-        for (task, &weight) in self.tasks.iter().zip(weights) {
-            let Some(leaf) = task.leaf.as_ref().filter(|_| weight != 0.0) else { continue };
+        let states = |(task, &weight): (&TaskLoss, &f64)| {
+            let Some(leaf) = task.leaf.as_ref().filter(|_| weight != 0.0) else { return Ok(None) };
             let gradients = (&task.loss * weight)?.backward()?;
-            if let Some(own) = gradients.get(leaf) {
-                let own: Vec<f32> = own.flatten_all()?.to_vec1()?;
-                gradient[task.tokens.start * width..task.tokens.end * width].copy_from_slice(&own);
+            gradients.get(leaf).map(|own| Ok(own.flatten_all()?.to_vec1()?)).transpose()
+        };
+        let tasks = self.tasks.iter().zip(weights).map(states).collect::<Result<_>>()?;
+        Ok(StateGradients { losses: self, tasks })
+    }
+}
+
+impl StateGradients<'_> {
+    /// Inner products of the gradients of two tasks, in the batch's order. Tasks with other inputs share no state: theirs
+    /// is 0.
+    pub fn gramian(&self) -> Vec<Vec<f64>> {
+        let tasks = self.losses.tasks.iter().zip(&self.tasks);
+        let product = |(a, x): (&TaskLoss, &Option<Vec<f32>>), (b, y): (&TaskLoss, &Option<Vec<f32>>)| match (x, y) {
+            (Some(x), Some(y)) if a.tokens == b.tokens => {
+                x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
             }
+            _ => 0.0,
+        };
+        tasks.clone().map(|a| tasks.clone().map(|b| product(a, b)).collect()).collect()
+    }
+
+    /// The backward pass of the trunk, each task's gradient times its weight.
+    ///
+    /// Where tasks with gradient rows of their own label the same tokens, this takes as many passes as tasks do.
+    ///
+    /// # Panics
+    /// If there are not as many weights as tasks.
+    pub fn backward(&self, weights: &[f64]) -> Result<()> {
+        assert_eq!(weights.len(), self.tasks.len(), "a weight a task");
+        let Losses { hidden, tasks, rows } = self.losses;
+        if !hidden.track_op() {
+            return Ok(());
         }
-        if self.hidden.track_op() {
-            ops::seed(&self.hidden, Tensor::from_vec(gradient, self.hidden.shape(), &Device::Cpu)?)?.backward()?;
+        let places = places(tasks);
+        let passes = if rows.is_some() { places.iter().map(|place| place.turn + 1).max().unwrap_or(1) } else { 1 };
+        let (_, width) = hidden.dims2()?;
+        for pass in 0..passes {
+            let mut gradient = vec![0.0; hidden.elem_count()];
+            for (((task, place), own), &weight) in tasks.iter().zip(&places).zip(&self.tasks).zip(weights) {
+                if let Some(rows) = rows {
+                    if place.turn != pass {
+                        continue;
+                    }
+                    rows.direct(place.span, task.task);
+                }
+                let sums = &mut gradient[task.tokens.start * width..task.tokens.end * width];
+                let own = own.iter().flatten();
+                sums.iter_mut().zip(own).for_each(|(sum, value)| *sum += weight as f32 * value);
+            }
+            ops::seed(hidden, Tensor::from_vec(gradient, hidden.shape(), hidden.device())?)?.backward()?;
         }
         Ok(())
     }
+}
+
+/// Where a task's tokens are.
+struct Place {
+    /// Number of the range of tokens.
+    span: usize,
+    /// Tasks before it with the same tokens.
+    turn: usize,
+}
+
+fn places(tasks: &[TaskLoss]) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    for (index, task) in tasks.iter().enumerate() {
+        let place = match (places.last(), index.checked_sub(1).map(|before| &tasks[before].tokens)) {
+            (Some(last), Some(tokens)) if *tokens == task.tokens => Place { span: last.span, turn: last.turn + 1 },
+            (Some(last), _) => Place { span: last.span + 1, turn: 0 },
+            (None, _) => Place { span: 0, turn: 0 },
+        };
+        places.push(place);
+    }
+    places
 }

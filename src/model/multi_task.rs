@@ -192,9 +192,11 @@ impl MultiTask {
             let leaf = pass.root().map(|_| Var::from_tensor(&states)).transpose()?;
             let states = leaf.as_ref().map_or(&states, Var::as_tensor);
             let logits = head.logits(&self.backbone, states, &batch.packed, task.sequences.clone(), pass)?;
-            Ok(TaskLoss { loss: head.loss(&logits, &task.targets)?, leaf, tokens: task.tokens.clone() })
+            let loss = head.loss(&logits, &task.targets)?;
+            Ok(TaskLoss { task: task.task, loss, leaf, tokens: task.tokens.clone() })
         });
-        Ok(Losses { tasks: tasks.collect::<Result<_>>()?, hidden })
+        let rows = pass.tokens().filter(|_| pass.by_task());
+        Ok(Losses { tasks: tasks.collect::<Result<_>>()?, hidden, rows })
     }
 
     /// Answers of some heads to every packed sequence, from one pass of the backbone: `[head][sequence]`.

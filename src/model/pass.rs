@@ -4,7 +4,6 @@ use crate::data::packing::Batch;
 use crate::gradient::{GradientStore, Recorder};
 use crate::ops::{Dropout, Noise, Precision};
 use candle_core::{DType, Device, Result, Var};
-use std::ops::Range;
 use std::sync::Arc;
 
 /// One forward pass.
@@ -21,8 +20,8 @@ struct Recording {
     store: Arc<GradientStore>,
     /// A variable that makes candle record what follows.
     root: Var,
-    /// Tokens by gradient row.
-    spans: Vec<(usize, Range<usize>)>,
+    /// Tokens by gradient row: where tasks label the same tokens, the first of them has the row.
+    tokens: Recorder,
     /// Whether each task has a gradient row of its own.
     by_task: bool,
 }
@@ -47,10 +46,15 @@ impl Pass {
     fn recording(store: &Arc<GradientStore>, batch: &Batch, noise: Option<Noise>, by_task: bool) -> Result<Self> {
         let spans = match by_task {
             false => vec![(0, 0..batch.packed.tokens())],
-            true => batch.tasks.iter().map(|task| (task.task, task.tokens.clone())).collect(),
+            true => {
+                let mut spans: Vec<_> = batch.tasks.iter().map(|task| (task.task, task.tokens.clone())).collect();
+                spans.dedup_by(|later, first| later.1 == first.1);
+                spans
+            }
         };
+        let tokens = Recorder::split(store, spans);
         let root = Var::zeros(1, DType::F32, &Device::Cpu)?;
-        let recording = Some(Recording { store: store.clone(), root, spans, by_task });
+        let recording = Some(Recording { store: store.clone(), root, tokens, by_task });
         Ok(Self { recording, noise, ..Self::default() })
     }
 
@@ -82,8 +86,12 @@ impl Pass {
 
     /// Records gradients of ops over all tokens of the batch.
     pub fn tokens(&self) -> Option<Recorder> {
-        let recording = self.recording.as_ref()?;
-        Some(Recorder::split(&recording.store, recording.spans.iter().cloned()))
+        self.recording.as_ref().map(|recording| recording.tokens.clone())
+    }
+
+    /// Whether each task has a gradient row of its own.
+    pub fn by_task(&self) -> bool {
+        self.recording.as_ref().is_some_and(|recording| recording.by_task)
     }
 
     /// Records gradients of ops over `len` rows that all belong to `task`.

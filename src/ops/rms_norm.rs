@@ -79,8 +79,8 @@ impl CustomOp1 for RmsNorm {
         let (xs, weight): (&[f32], &[f32]) = (&xs, &weight);
         let width = weight.len();
         let mut dx = view(&gradient.contiguous()?)?.to_vec();
-        let spans = self.recorder.as_ref().map_or(&[][..], Recorder::spans);
-        let blocks = Blocks::new(spans, xs.len() / width, rows_per_chunk(width));
+        let spans = self.recorder.as_ref().map_or(Vec::new(), Recorder::spans);
+        let blocks = Blocks::new(&spans, xs.len() / width, rows_per_chunk(width));
         let sums = blocks.sum_over(
             &mut dx,
             width,

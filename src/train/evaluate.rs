@@ -57,7 +57,7 @@ pub fn evaluate(
         let size = rest.iter().take_while(fits).count().max(1);
         let (now, later) = rest.split_at(size);
         rest = later;
-        let batch = Batch::new([(task, labels.len(), now.iter().collect())]);
+        let batch = Batch::new([vec![(task, labels.len(), now.iter().collect())]]);
         for (predictions, mean) in model.evaluate(&batch, &pass)? {
             loss += f64::from(mean) * size as f64;
             count += size;

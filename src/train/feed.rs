@@ -22,9 +22,8 @@ impl Feed {
             let training = &prepared.recipe.training;
             for step in from..to {
                 let progress = step as f64 / to as f64;
-                let batches = (0..training.accumulate)
-                    .map(|_| next_batch(&prepared, &mut sampler, progress, training.batch_tokens))
-                    .collect();
+                let batches =
+                    (0..training.accumulate).map(|_| prepared.batch(&prepared.draw(&mut sampler, progress))).collect();
                 if sender.send((batches, sampler.state().clone())).is_err() {
                     return;
                 }
@@ -40,12 +39,4 @@ impl Feed {
     pub fn next(&self) -> (Vec<Batch>, SamplerState) {
         self.steps.recv().expect("a step within the run")
     }
-}
-
-fn next_batch(prepared: &Prepared, sampler: &mut Sampler, progress: f64, budget: usize) -> Batch {
-    let tasks = &prepared.tasks;
-    let rows = sampler.next(progress, budget, |task, row| tasks[task].train[row].encoded.ids.len());
-    Batch::new(rows.iter().enumerate().map(|(task, rows)| {
-        (task, tasks[task].data.labels.len(), rows.iter().map(|&row| &tasks[task].train[row]).collect())
-    }))
 }

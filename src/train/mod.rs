@@ -1,6 +1,7 @@
 //! From a recipe to a trained model: preparation, steps, evaluation, state, export.
 
 mod conflicts;
+mod draw;
 mod evaluate;
 mod export;
 mod feed;

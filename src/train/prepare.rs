@@ -23,6 +23,8 @@ pub struct Prepared {
     pub tokenizer: Tokenizer,
     /// The tasks in the recipe's order.
     pub tasks: Vec<PreparedTask>,
+    /// The tasks that label the same training inputs: their rows are drawn together and go through the backbone once.
+    pub groups: Vec<Vec<usize>>,
 }
 
 /// One task with its data read and tokenized.
@@ -67,8 +69,9 @@ impl Prepared {
             None => tokenizer.examples(rows, max_tokens),
         };
         let tasks = recipe.tasks.iter().map(|(name, task)| PreparedTask::new(name, task, examples));
-        let tasks = tasks.collect::<Result<_>>()?;
-        Ok(Self { recipe, backbone, config, config_json, tokenizer, tasks })
+        let tasks: Vec<PreparedTask> = tasks.collect::<Result<_>>()?;
+        let groups = super::draw::groups(&tasks, &recipe);
+        Ok(Self { recipe, backbone, config, config_json, tokenizer, tasks, groups })
     }
 
     /// The model at the start of training.

@@ -105,9 +105,7 @@ impl Run {
     fn new(prepared: Prepared, folder: &Path) -> Result<Self> {
         let recipe = &prepared.recipe;
         let trainer = Trainer::new(prepared.model()?, recipe);
-        let sizes: Vec<usize> = prepared.tasks.iter().map(|task| task.train.len()).collect();
-        let names: Vec<&str> = prepared.tasks.iter().map(|task| task.data.name.as_str()).collect();
-        let sampler = Sampler::new(&recipe.sampling, &sizes, &names, recipe.training.seed)?;
+        let sampler = prepared.sampler()?;
         let steps = planned_steps(&prepared, sampler.clone());
         let rounds = if recipe.training.steps.is_some() { 1.0 } else { recipe.training.epochs.max(1.0) };
         let backbone_hash = hash_file(prepared.backbone.folder.join(MODEL_FILE))?;
@@ -140,6 +138,11 @@ impl Run {
     /// How much memory the run needs.
     pub fn memory(&self) -> MemoryPlan {
         MemoryPlan::new(&self.prepared, self.trainer.layout())
+    }
+
+    /// What the run was started from.
+    pub fn prepared(&self) -> &Prepared {
+        &self.prepared
     }
 
     /// Shapes and names of the model.
@@ -289,19 +292,18 @@ impl Run {
     }
 }
 
-/// Optimizer steps of a run: as given, or as many as draw `epochs` times the number of training rows.
+/// Optimizer steps of a run: as given, or as many as draw `epochs` times the number of training rows; rows that several
+/// tasks label count once.
 fn planned_steps(prepared: &Prepared, mut sampler: Sampler) -> usize {
     let training = &prepared.recipe.training;
     if let Some(steps) = training.steps {
         return steps;
     }
-    let rows: usize = prepared.tasks.iter().map(|task| task.train.len()).sum();
+    let rows: usize = prepared.groups.iter().map(|group| prepared.tasks[group[0]].train.len()).sum();
     let target = (training.epochs * rows as f64).ceil();
     let (mut drawn, mut batches) = (0.0, 0usize);
     while drawn < target {
-        let length = |task: usize, row: usize| prepared.tasks[task].train[row].encoded.ids.len();
-        let batch = sampler.next(drawn / target, training.batch_tokens, length);
-        drawn += batch.iter().map(Vec::len).sum::<usize>() as f64;
+        drawn += prepared.draw(&mut sampler, drawn / target).iter().map(Vec::len).sum::<usize>() as f64;
         batches += 1;
     }
     batches.div_ceil(training.accumulate)

@@ -1,6 +1,6 @@
 //! What needs no training: dry runs, lists, cards, help.
 
-use super::support::{command, five_tasks, mtl};
+use super::support::{command, five_tasks, mtl, tiny_backbone, write};
 use serde_json::json;
 
 #[test]
@@ -18,12 +18,13 @@ fn a_dry_run_tells_everything_and_writes_nothing() {
     assert!(text.contains("# music "), "{text}");
     assert!(text.contains("# run folder             runs/five\n"), "{text}");
     // What it prints is a recipe that says the same.
-    super::support::write(folder, "resolved.toml", &text);
+    write(folder, "resolved.toml", &text);
     assert_eq!(mtl(folder, &["finetune", "resolved.toml", "--dry-run"]).ok(), text);
     assert!(!folder.join("runs").exists());
 
     let found = mtl(folder, &["finetune", "five.toml", "--dry-run", "--json", "--seed", "7", "--out", "here"]).json();
-    let keys = ["recipe", "tasks", "steps", "tokens_per_step", "parameters", "peak_memory", "device", "out"];
+    let keys =
+        ["recipe", "tasks", "shared_inputs", "steps", "tokens_per_step", "parameters", "peak_memory", "device", "out"];
     assert_eq!(super::keys(&found), keys);
     assert_eq!(
         (&found["recipe"]["training"]["seed"], &found["out"], &found["steps"]),
@@ -41,6 +42,41 @@ fn a_dry_run_tells_everything_and_writes_nothing() {
     let backbone = mtl(folder, &["inspect", "bundled", "--json"]).json();
     let all: u64 = backbone["parameters"].as_object().unwrap().values().filter_map(serde_json::Value::as_u64).sum();
     assert_eq!(mtl(folder, &frozen).json()["parameters"]["frozen"], all);
+}
+
+#[test]
+fn tasks_that_label_the_same_inputs_are_drawn_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    tiny_backbone(&folder.join("tiny"));
+    let rows = (0..30).map(|n| format!("a text of number {n},{},{}", ["good", "bad"][n % 2], n % 5));
+    write(folder, "both.csv", ["text,mood,stars".to_owned()].into_iter().chain(rows).collect::<Vec<_>>().join("\n"));
+    let recipe = r#"
+        backbone = { id = "tiny", max_tokens = 24 }
+        training = { steps = 2, batch_tokens = 100, conflicts_every = 1 }
+        tasks.mood = { type = "classification", train = "both.csv", validation = 0.2, columns.label = "mood" }
+        tasks.stars = { type = "regression", train = "both.csv", validation = 0.2, columns.label = "stars" }
+        tasks.fewer = { type = "regression", train = "both.csv", validation = 0.2, columns.label = "stars", limit = 20 }
+    "#;
+    write(folder, "both.toml", recipe);
+    let plan = |more: &[&str]| mtl(folder, &[&["finetune", "both.toml", "--dry-run", "--json"], more].concat()).json();
+    let together = plan(&[]);
+    assert_eq!(together["shared_inputs"], json!([["mood", "stars"]]));
+    let rows = |plan: &serde_json::Value, task: &str| plan["tasks"][task]["rows_per_step"].as_f64().unwrap();
+    assert_eq!(rows(&together, "mood"), rows(&together, "stars"));
+    assert!(
+        mtl(folder, &["finetune", "both.toml", "--dry-run"]).ok().contains("# same inputs           mood + stars\n")
+    );
+    // Unequal shares are what the recipe asks for.
+    let uneven = plan(&["--set", "sampling={method=\"fixed\", weights={mood=1.0, stars=2.0, fewer=1.0}}"]);
+    assert_eq!(uneven["shared_inputs"], json!([]));
+    assert!(rows(&uneven, "stars") > 1.5 * rows(&uneven, "mood"));
+
+    mtl(folder, &["finetune", "both.toml", "--out", "run"]).ok();
+    let metrics = std::fs::read_to_string(folder.join("run/metrics.jsonl")).unwrap();
+    let step: serde_json::Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+    assert!(step["gradient_cosines"]["mood"]["stars"].is_f64(), "{step}");
+    assert!(step["tokens"].as_u64().unwrap() <= 100);
 }
 
 #[test]

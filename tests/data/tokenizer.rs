@@ -81,7 +81,7 @@ fn words_keep_their_tags() {
 
     let encoded = encode(words(&["longer", "\u{7}", "a", "b"]), 5);
     let example = Example { encoded, target: Target::Tags(vec![10, 11, 12, 13]) };
-    let batch = Batch::new([(0, 14, vec![&example])]);
+    let batch = Batch::new([vec![(0, 14, vec![&example])]]);
     assert_eq!(batch.packed.ids, [2, 7, 8, 4, 3]);
     assert_eq!(batch.tasks[0].targets, Targets::Tags(vec![IGNORE, 10, IGNORE, 12, IGNORE]));
 }

@@ -3,7 +3,7 @@
 use crate::setup::{Setup, task_batch};
 use crate::support::{Golden, Random, relative_error};
 use mtl_zoo::data::packing::IGNORE;
-use mtl_zoo::data::{Batch, Packed, Targets};
+use mtl_zoo::data::{Batch, Packed, Targets, TaskBatch};
 use mtl_zoo::gradient::GradientStore;
 use mtl_zoo::model::{BackboneConfig, HeadOptions, ModelOptions, MultiTask, Pass};
 use mtl_zoo::ops::{Noise, Precision};
@@ -38,14 +38,20 @@ fn model(name: &str, dropout: f32) -> MultiTask {
     MultiTask::new(config, golden.weights("param."), heads, &options).unwrap()
 }
 
-/// Three sequences a task; `absent` has none.
-fn batch(random: &mut Random, absent: Option<usize>) -> Batch {
+/// Three sequences a task; `absent` has none. With `together` tasks 1 and 2 have the same.
+fn batch(random: &mut Random, absent: Option<usize>, together: bool) -> Batch {
     let mut packed = Packed { starts: vec![0], ..Packed::default() };
     let mut tasks = Vec::new();
     for task in (0..4).filter(|&task| Some(task) != absent) {
         let first = packed.sequences();
         let mut lens = [1, 2, 2 + random.below(30)];
         lens.rotate_left(task % 3);
+        if together && task == 2 {
+            let sequences = tasks.last().map(|one: &TaskBatch| one.sequences.clone()).unwrap();
+            let marks = (0..12).map(|i| (i % 2) as f32).collect();
+            tasks.push(task_batch(&packed, task, sequences, Targets::MultiLabel(marks)));
+            continue;
+        }
         for len in lens {
             packed.ids.extend((0..len).map(|_| random.below(100) as u32));
             packed.type_ids.extend((0..len).map(|token| u32::from(token > len / 2)));
@@ -74,8 +80,8 @@ fn each_task_has_its_own_gradient_from_one_backward_pass() {
     let mut worst = [0.0f64; 2];
     for (name, dropout) in [("bert_absolute", 0.0), ("bert_absolute", 0.1), ("bert_relative_key_query", 0.1)] {
         let model = model(name, dropout);
-        for absent in [None, Some(2)] {
-            let batch = batch(&mut random, absent);
+        for (absent, together) in [(None, false), (Some(2), false), (None, true), (Some(0), true)] {
+            let batch = batch(&mut random, absent, together);
             let weights = [0.3, 1.7, 0.0, -2.0];
             let (rows, heads) = gradients(&model, &batch, &[1.0; 4], 4);
             let (joint, joint_heads) = gradients(&model, &batch, &weights, 1);
@@ -148,7 +154,7 @@ fn accumulated_batches_give_their_mean() {
 #[test]
 fn inference_records_nothing() {
     let model = model("bert_absolute", 0.1);
-    let batch = batch(&mut Random(5), None);
+    let batch = batch(&mut Random(5), None, false);
     assert!(!model.hidden(&batch.packed, &Pass::inference()).unwrap().track_op());
 }
 
@@ -162,7 +168,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 fn computing_layers_again_changes_no_bit() {
     for (name, precision) in [("bert_absolute", Precision::F32), ("bert_relative_key", Precision::Bf16)] {
         let model = model(name, 0.1);
-        let batch = batch(&mut Random(8), None);
+        let batch = batch(&mut Random(8), None, false);
         let run = |recompute| {
             let store = Arc::new(GradientStore::new(model.arena(), 4));
             let pass = Pass::training(&store, &batch, Some(Noise::new(3, 1))).unwrap();
@@ -184,7 +190,7 @@ fn bf16_products_give_nearly_the_gradients_of_f32() {
     }
     for name in ["bert_absolute", "bert_relative_key_query"] {
         let model = model(name, 0.1);
-        let batch = batch(&mut Random(9), None);
+        let batch = batch(&mut Random(9), None, false);
         let run = |precision| {
             let store = Arc::new(GradientStore::new(model.arena(), 4));
             let pass = Pass::training(&store, &batch, Some(Noise::new(3, 1))).unwrap().in_precision(precision);
@@ -241,7 +247,7 @@ fn measured_conflicts_are_those_of_the_tasks_gradients_and_change_no_step() {
 #[test]
 fn rows_in_bf16_are_the_rows_rounded() {
     let model = model("bert_absolute", 0.1);
-    let batches = [batch(&mut Random(10), None), batch(&mut Random(11), Some(2))];
+    let batches = [batch(&mut Random(10), None, false), batch(&mut Random(11), Some(2), true)];
     let run = |store: GradientStore| {
         let store = Arc::new(store);
         // Twice: what a cleared store still holds must not come back, and batches must add up.

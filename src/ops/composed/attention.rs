@@ -59,14 +59,14 @@ fn by_distance(x: &Tensor, options: &Attention, sequence: &Sequence, keys: bool)
     if let (Some(recorder), Some(slot)) = (options.recorder.clone(), table.slot) {
         let (x, token) = (x.detach(), sequence.first);
         scores = tap(&scores, move |gradient| {
-            let Some((gradient_row, _)) = recorder.spans().iter().find(|(_, span)| span.contains(&token)) else {
+            let Some((gradient_row, _)) = recorder.spans().into_iter().find(|(_, span)| span.contains(&token)) else {
                 return Ok(());
             };
             let products = gradient.transpose(1, 2)?.contiguous()?.matmul(&x)?.reshape((len * len, d))?;
             let window = Tensor::zeros((2 * len - 1, d), x.dtype(), x.device())?.index_add(&rows, &products, 0)?;
             let mut whole = vec![0.0; slot.len];
             whole[first * d..][..(2 * len - 1) * d].copy_from_slice(&host(&window)?);
-            recorder.add(Some(slot), *gradient_row, &whole);
+            recorder.add(Some(slot), gradient_row, &whole);
             Ok(())
         })?;
     }

@@ -52,8 +52,8 @@ fn record(recorder: &Recorder, parameter: &Parameter, gradient: impl Fn(Range<us
     if parameter.slot.is_none() {
         return Ok(());
     }
-    for (row, span) in recorder.spans().iter().filter(|(_, span)| !span.is_empty()) {
-        recorder.add(parameter.slot, *row, &host(&gradient(span.clone())?)?);
+    for (row, span) in recorder.spans().into_iter().filter(|(_, span)| !span.is_empty()) {
+        recorder.add(parameter.slot, row, &host(&gradient(span)?)?);
     }
     Ok(())
 }

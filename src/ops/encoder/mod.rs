@@ -181,7 +181,7 @@ impl<S: Number> Layer<S> {
 
     fn blocks(&self, tokens: usize) -> Blocks {
         match self.recorder() {
-            Some(recorder) => Blocks::new(recorder.spans(), tokens, block_rows()),
+            Some(recorder) => Blocks::new(&recorder.spans(), tokens, block_rows()),
             // Without gradients no sum depends on the blocks: a few tokens are spread over all threads.
             None => {
                 let share = tokens.div_ceil(rayon::current_num_threads()).next_multiple_of(8).max(8);
