@@ -1,0 +1,412 @@
+#!/usr/bin/env python3
+"""Writes tests/golden/balance.json: task gradients and the weights that each balancing method gives them.
+
+    pip install "torchjd[full]" torch numpy mpmath
+    python scripts/make_balance_goldens.py
+
+Last run with TorchJD 0.18.0, PyTorch 2.15.0, NumPy 2.4.6, mpmath 1.3.0. Values are TorchJD's where it has the method and solves
+it exactly ("source" says so), else computed here from the paper's definition, with 50 digits where a problem has to be solved.
+Weights follow docs/balance: the shared parameters move along 1/T sum of w_i g_i, so ones are equal weighting.
+
+    stacks    name -> gradients [T][P], losses [T]
+    values    method, parameters, source, steps (names of stacks; pairs of them for methods of two half batches), and per step
+              weights [T], or direction [P] = 1/T sum of w_i g_i where weights are not unique or do not say it, or neither
+              (null) where only a finite answer is asked for. `draws`: the random numbers of the step.
+"""
+
+import importlib.metadata
+import itertools
+import json
+import math
+import pathlib
+
+import mpmath as mp
+import numpy as np
+import torch
+from torchjd import aggregation as jd
+
+mp.mp.dps = 50
+TORCHJD = f"torchjd {importlib.metadata.version('torchjd')}"
+P = 10
+rng = np.random.default_rng(20240229)
+stacks, values = {}, []
+
+
+def digits(value):
+    """Nine significant digits, in plain lists."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [digits(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return digits(value.tolist())
+    return value if isinstance(value, int) else float(f"{float(value):.9g}")
+
+
+# --- Stacks ----------------------------------------------------------------------------------------------------------
+
+
+def stack(name, gradients, losses=None):
+    gradients = np.asarray(digits(np.asarray(gradients, dtype=float)))
+    losses = rng.uniform(0.2, 2.0, len(gradients)).round(4) if losses is None else np.asarray(losses, dtype=float)
+    stacks[name] = dict(gradients=gradients, losses=losses)
+    return name
+
+
+def normal(rows, mean=0.0):
+    """Gradients around a common one: `mean` above 0 makes them agree."""
+    return (rng.normal(size=(rows, P)) + mean * rng.normal(size=P)).round(4)
+
+
+def conflicting(rows):
+    """Gradients of which every two point away from each other, but not all at once."""
+    drawn = rng.normal(size=(rows, P))
+    return (drawn - 0.5 * drawn.mean(axis=0) * rows / max(rows - 1, 1) + 0.2 * rng.normal(size=P)).round(4)
+
+
+base = normal(2)
+stack("single", normal(1))
+stack("two", normal(2, 1.0))
+stack("three", normal(3, 0.5))
+stack("eight", normal(8, 0.3))
+stack("conflicting_two", [base[0], (-0.6 * base[0] + 0.7 * base[1]).round(4)])
+stack("conflicting_three", conflicting(3))
+stack("conflicting_eight", conflicting(8))
+stack("aligned", normal(3, 3.0))
+stack("parallel", [base[0], 2.0 * base[0], 0.5 * base[0]])
+stack("orthogonal", np.eye(3, P) * [[1.0], [2.0], [0.5]])
+stack("equal_orthogonal", np.eye(4, P) * 1.5)
+stack("rank_deficient", [base[0], base[1], base[0] + base[1], 2.0 * base[0] - base[1]])
+stack("opposite", [base[0], -0.5 * base[0]])
+stack("nearly_parallel", [base[1], (1.5 * base[1] + 1e-3 * base[0]).round(6), (0.7 * base[1] - 1e-3 * base[0]).round(6)])
+stack("scaled", normal(4) * [[0.01], [1.0], [10.0], [100.0]])
+stack("wild", normal(4) * [[1e-6], [1e-2], [1e2], [1e6]])
+stack("one_zero", np.vstack([conflicting(2), np.zeros(P)]))
+stack("all_zero", np.zeros((3, P)), [0.3, 0.6, 0.9])
+
+SEQUENCE = []
+centre = normal(3, 0.3)
+for k in range(6):
+    scale = np.array([[1.0], [2.0], [0.3]]) * [[0.8**k], [1.0], [1.1**k]]
+    SEQUENCE.append(stack(f"step_{k}", ((centre + 0.8 * rng.normal(size=(3, P))) * scale).round(5),
+                          (np.array([1.2, 0.5, 2.5]) * [0.85**k, 0.97**k, 0.9**k] * rng.uniform(0.9, 1.1, 3)).round(5)))
+LONG = []
+centre = conflicting(8)
+for k in range(5):
+    LONG.append(stack(f"long_{k}", (centre + 0.5 * rng.normal(size=(8, P))).round(4)))
+
+ONE_STEP = [name for name in stacks if not name.startswith(("step_", "long_"))]
+
+
+def gradients(name):
+    return stacks[name]["gradients"]
+
+
+def losses(name):
+    return stacks[name]["losses"]
+
+
+def gramian(name, other=None):
+    return gradients(name) @ gradients(other or name).T
+
+
+def mean_direction(name, weights):
+    return np.asarray(weights, dtype=float) @ gradients(name) / len(weights)
+
+
+def case(method, parameters, source, steps, weights=None, direction=None, draws=None):
+    entry = dict(method=method, parameters=parameters, source=source, steps=list(steps))
+    for key, value in dict(weights=weights, direction=direction, draws=draws).items():
+        if value is not None:
+            entry[key] = digits(value)
+    values.append(entry)
+
+
+NOT_UNIQUE = ("parallel", "rank_deficient", "opposite", "one_zero", "all_zero")
+
+
+def one_step_cases(method, parameters, source, weigh, skip=(), not_unique=NOT_UNIQUE):
+    """A case a stack: its weights, or where these are not unique their direction."""
+    for name in ONE_STEP:
+        if name in skip:
+            continue
+        weights = weigh(name)
+        if name in not_unique:
+            case(method, parameters, source, [name], direction=[mean_direction(name, weights)])
+        else:
+            case(method, parameters, source, [name], weights=[weights])
+
+
+# --- Small problems, solved exactly ------------------------------------------------------------------------------------
+
+
+def exact(array):
+    return mp.matrix(np.asarray(array, dtype=float).tolist())
+
+
+def exact_gramian(name):
+    """The Gramian of the decimals as written, and a ridge far below what a test can see, which makes it definite."""
+    rows = exact(gradients(name))
+    product = rows * rows.T
+    ridge = mp.mpf("1e-34") * max(product[i, i] for i in range(product.rows)) + mp.mpf("1e-60")
+    return product + ridge * mp.eye(product.rows)
+
+
+def supports(count):
+    for size in range(1, count + 1):
+        yield from itertools.combinations(range(count), size)
+
+
+def parts(matrix, support):
+    return mp.matrix([[matrix[i, j] for j in support] for i in support])
+
+
+def spread(vector, support, count):
+    full = mp.zeros(count, 1)
+    for place, i in enumerate(support):
+        full[i] = vector[place]
+    return full
+
+
+def min_norm_point(G):
+    """argmin of a'Ga over the simplex: the only support whose conditions of Karush, Kuhn and Tucker hold."""
+    n = G.rows
+    slack = mp.mpf("1e-25") * max(G[i, i] for i in range(n))
+    for support in supports(n):
+        a = mp.lu_solve(parts(G, support), mp.ones(len(support), 1))
+        if min(a) <= 0:
+            continue
+        level = 1 / sum(a)
+        alpha = spread(a * level, support, n)
+        if min(G * alpha) >= level - slack:
+            return alpha
+    raise ValueError("no support fits")
+
+
+def conflict_averse(G, c):
+    """Weights a of d = sum of a_i g_i that maximises min g_i'd over the ball of radius c |g0| around the mean g0.
+
+    From its dual: v = c |g0| w / |g_w| solves G v = mu 1 - G 1/n on its support, and v'Gv = c^2 |g0|^2 gives mu.
+    """
+    n = G.rows
+    b = G * mp.ones(n, 1) / n
+    square = c * c * sum(b) / n
+    slack = mp.mpf("1e-20") * max(G[i, i] for i in range(n))
+    for support in supports(n):
+        S = parts(G, support)
+        ones = mp.lu_solve(S, mp.ones(len(support), 1))
+        bs = mp.matrix([b[i] for i in support])
+        x = mp.lu_solve(S, bs)
+        qa, qb, qc = sum(ones), sum(x), (bs.T * x)[0] - square  # qa mu^2 - 2 qb mu + qc = 0
+        root = qb * qb - qa * qc
+        if root < 0:
+            continue
+        for mu in ((qb + mp.sqrt(root)) / qa, (qb - mp.sqrt(root)) / qa):
+            v = spread(mu * ones - x, support, n)
+            if min(v) >= 0 and all(v[i] > 0 for i in support) and min(b + G * v) >= mu - slack:
+                return mp.ones(n, 1) / n + v
+    raise ValueError("no support fits")
+
+
+def fair(G, exponent):
+    """The w > 0 with G w = w^(-1/exponent): Newton's method on the convex function of which this is the derivative."""
+    n, p = G.rows, 1 / mp.mpf(exponent)
+    w = mp.matrix([G[i, i] ** (-1 / (1 + p)) / n for i in range(n)])
+
+    def value(w):
+        barrier = sum(mp.log(x) if p == 1 else x ** (1 - p) / (1 - p) for x in w)
+        return (w.T * G * w)[0] / 2 - barrier
+
+    for _ in range(500):
+        slope = G * w - mp.matrix([x**-p for x in w])
+        curve = G + mp.diag([p * x ** (-p - 1) for x in w])
+        step = mp.lu_solve(curve, slope)
+        decrease = (slope.T * step)[0]
+        if decrease < mp.mpf("1e-60") * n:
+            break
+        size = mp.mpf(1)
+        while min(w - size * step) <= 0 or value(w - size * step) > value(w) - size * decrease / 10:
+            size /= 2
+            if size < mp.mpf("1e-30"):
+                break
+        w = w - size * step
+    residual = G * w - mp.matrix([x**-p for x in w])
+    assert max(abs(r) * x**p for r, x in zip(residual, w)) < mp.mpf("1e-12"), "not solved"
+    return w
+
+
+def floats(vector):
+    return np.array([float(v) for v in vector])
+
+
+def without_zeros(name, solve):
+    """`solve` for the tasks whose gradient is not zero; the others' weights do not matter."""
+    rows = [i for i, row in enumerate(gradients(name)) if np.any(row)]
+    weights = np.ones(len(gradients(name)))
+    if rows:
+        weights[rows] = floats(solve(parts(exact_gramian(name), rows)))
+    return weights
+
+
+# --- Methods of the Gramian --------------------------------------------------------------------------------------------
+
+
+def torchjd_weights(weighting):
+    return lambda name: weighting(torch.tensor(gramian(name))).numpy()
+
+
+def scaled(weigh, times_tasks=True):
+    return lambda name: weigh(name) * (len(gradients(name)) if times_tasks else 1)
+
+
+# The sum of the weights is zero for `opposite`, where any answer is as good, and the smallest gradients of `wild` are below
+# the precision of its Gramian.
+one_step_cases("imtl_g", {}, TORCHJD + " IMTLGWeighting", scaled(torchjd_weights(jd.IMTLGWeighting())),
+               skip=("wild", "opposite"))
+one_step_cases("mgda", {}, "mpmath", scaled(lambda name: floats(min_norm_point(exact_gramian(name)))))
+
+
+def torch_orders(seed, count):
+    """The orders in which TorchJD's PCGrad goes through the other tasks after this seed."""
+    torch.manual_seed(seed)
+    return [[j for j in torch.randperm(count).tolist() if j != i] for i in range(count)]
+
+
+for seed, name in enumerate(ONE_STEP):
+    orders = torch_orders(seed, len(gradients(name)))
+    torch.manual_seed(seed)
+    weights = torchjd_weights(jd.PCGradWeighting())(name)
+    case("pcgrad", {}, TORCHJD + " PCGradWeighting", [name], weights=[weights], draws=[orders])
+
+
+def grad_vac(steps, beta, eps=1e-8):
+    weighting, weights, draws = jd.GradVacWeighting(beta=beta, eps=eps), [], []
+    for seed, name in enumerate(steps):
+        count = len(gradients(name))
+        torch.manual_seed(seed)
+        orders = []
+        for i in range(count):
+            others = [j for j in range(count) if j != i]
+            orders.append([others[k] for k in torch.randperm(count - 1).tolist()])
+        torch.manual_seed(seed)
+        weights.append(torchjd_weights(weighting)(name))
+        draws.append(orders)
+    case("gradvac", dict(beta=beta), TORCHJD + " GradVacWeighting", steps, weights=weights, draws=draws)
+
+
+for name in ["single", "conflicting_three", "conflicting_eight", "aligned", "one_zero", "all_zero"]:
+    grad_vac([name], 0.5)
+grad_vac(["wild"], 0.5, eps=0.0)
+grad_vac(SEQUENCE, 0.5)
+grad_vac(SEQUENCE, 0.1)
+grad_vac(LONG, 0.5)
+
+for c in (0.2, 0.5, 0.9):
+    # With a zero gradient every direction in the ball is as good; the mean of the others is asked for nowhere.
+    one_step_cases("cagrad", dict(c=c), "mpmath",
+                   scaled(lambda name: floats(conflict_averse(exact_gramian(name), mp.mpf(c))) / (1 + c * c)),
+                   skip=("one_zero", "all_zero"))
+
+
+def nash(name, max_norm):
+    """G a = 1/a, then |sum of a_i g_i| <= max_norm (0: no limit); without it that norm is the root of the number of tasks.
+
+    TorchJD and the reference code stop after 20 linearised problems, which for conflicting gradients is not the solution.
+    """
+    weights = without_zeros(name, lambda G: fair(G, 1))
+    norm = np.linalg.norm(weights @ gradients(name))
+    return weights * (max_norm / norm if 0 < max_norm < norm else 1.0)
+
+
+for max_norm in (1.0, 0.0):
+    # `opposite` can make no task better without making one worse, and no bargain exists.
+    one_step_cases("nash_mtl", dict(max_norm=max_norm), "mpmath", lambda name: nash(name, max_norm), skip=("opposite",),
+                   not_unique=("one_zero", "all_zero"))
+
+
+
+def aligned(name):
+    ones = torch.ones(len(gradients(name)), dtype=torch.float64)
+    return jd.AlignedMTLWeighting(ones)(torch.tensor(gramian(name))).numpy()
+
+
+# The smallest eigenvalues of `wild` are below the precision of its Gramian.
+one_step_cases("aligned_mtl", {}, TORCHJD + " AlignedMTLWeighting", aligned, skip=("wild",))
+
+for alpha in (1.0, 2.0, 0.5):
+    one_step_cases("fairgrad", dict(alpha=alpha), "mpmath",
+                   lambda name: without_zeros(name, lambda G: fair(G, alpha)), skip=("opposite",),
+                   not_unique=("one_zero", "all_zero"))
+
+one_step_cases("upgrad", {}, TORCHJD + " UPGradWeighting", scaled(torchjd_weights(jd.UPGradWeighting())), not_unique=())
+one_step_cases("dualproj", {}, TORCHJD + " DualProjWeighting", scaled(torchjd_weights(jd.DualProjWeighting())),
+               not_unique=())
+
+
+def con_fig(name):
+    """TorchJD's direction, which weights of the units give: length / |b| * (U U')^+ 1 / |g_i|."""
+    rows = gradients(name)
+    norms = np.linalg.norm(rows, axis=1)
+    units = np.divide(rows, norms[:, None], out=np.zeros_like(rows), where=norms[:, None] > 0)
+    of_units = np.linalg.pinv(units @ units.T, rcond=1e-12, hermitian=True) @ np.ones(len(rows))
+    best = of_units @ units
+    length = np.sum(rows @ best) / max(best @ best, 1e-300)
+    weights = length * np.divide(of_units, norms, out=np.zeros_like(norms), where=norms > 0)
+    theirs = jd.ConFIG()(torch.tensor(rows)).numpy()
+    assert np.allclose(weights @ rows, theirs, rtol=1e-9, atol=1e-9 * norms.max()), name
+    return weights
+
+
+# Opposite gradients have no direction that both agree with: theirs is rounding error.
+one_step_cases("config", {}, TORCHJD + " ConFIG", con_fig, skip=("opposite",))
+
+for byzantine, selected in ((0, 1), (1, 1), (0, 2), (1, 3)):
+    one_step_cases("krum", dict(byzantine=byzantine, selected=selected), TORCHJD + " KrumWeighting",
+                   scaled(torchjd_weights(jd.KrumWeighting(byzantine, selected))), not_unique=(),
+                   skip=[name for name in ONE_STEP if len(gradients(name)) < byzantine + 3 or
+                         len(gradients(name)) < selected or name in ("orthogonal", "equal_orthogonal", "all_zero")])
+
+
+def sequence(method, parameters, source, steps, weigh, times_tasks=True):
+    case(method, parameters, source, steps, weights=[scaled(weigh, times_tasks)(name) for name in steps])
+
+
+for alpha in (0.9, 0.5):
+    sequence("cr_mogm", dict(alpha=alpha), TORCHJD + " CRMOGMWeighting(UPGradWeighting)", SEQUENCE,
+             torchjd_weights(jd.CRMOGMWeighting(jd.UPGradWeighting(), alpha=alpha)))
+
+for tau in (0.02, 0.3):
+    sequence("pcd", dict(tau=tau), TORCHJD + " PCDWeighting", SEQUENCE, torchjd_weights(jd.PCDWeighting(tau=tau)))
+    sequence("pcd", dict(tau=tau), TORCHJD + " PCDWeighting", LONG, torchjd_weights(jd.PCDWeighting(tau=tau)))
+    for name in ("single", "conflicting_two", "orthogonal", "aligned", "one_zero", "scaled"):
+        sequence("pcd", dict(tau=tau), TORCHJD + " PCDWeighting", [name], torchjd_weights(jd.PCDWeighting(tau=tau)))
+
+
+def halves(method, parameters, source, pairs, weighting):
+    weights = [weighting(torch.tensor(gramian(*pair))).numpy() * len(gradients(pair[0])) for pair in pairs]
+    case(method, parameters, source, pairs, weights=weights)
+
+
+for steps in (SEQUENCE, LONG):
+    pairs = [list(pair) for pair in zip(steps, steps[1:])]
+    for gamma, rho in ((1e-3, 0.1), (0.1, 0.0)):
+        halves("modo", dict(gamma=gamma, rho=rho), TORCHJD + " MoDoWeighting", pairs, jd.MoDoWeighting(gamma, rho))
+    for pull in (0.3, 0.0):
+        halves("sdmgrad", {"lambda": pull}, TORCHJD + " SDMGradWeighting", pairs, jd.SDMGradWeighting(lambda_=pull))
+halves("modo", dict(gamma=1e-3, rho=0.1), TORCHJD + " MoDoWeighting", [["all_zero", "all_zero"]], jd.MoDoWeighting(1e-3, 0.1))
+halves("sdmgrad", {"lambda": 0.3}, TORCHJD + " SDMGradWeighting", [["all_zero", "all_zero"]], jd.SDMGradWeighting())
+
+# --- Writing -----------------------------------------------------------------------------------------------------------
+
+
+def main():
+    path = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "balance.json"
+    compact = lambda value: json.dumps(value, separators=(",", ":"), allow_nan=False)
+    written = ",\n".join(f"{compact(name)}:{compact({k: digits(v) for k, v in s.items()})}" for name, s in stacks.items())
+    lines = ",\n".join(compact(entry) for entry in values)
+    path.write_text(f'{{"stacks":{{\n{written}\n}},\n"values":[\n{lines}\n]}}\n', encoding="utf-8")
+    print(f"{len(stacks)} stacks, {len(values)} values, {path.stat().st_size} bytes: {path}")
+
+
+if __name__ == "__main__":
+    main()
