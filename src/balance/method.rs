@@ -1,7 +1,9 @@
 //! What a balancing method is: its needs, what it sees of a step, and its answer.
 
 use super::Matrix;
-use crate::error::Result;
+use crate::data::random::Random;
+use crate::error::{Fault, Problem, Result};
+use serde::de::DeserializeOwned;
 
 /// What a method reads of each step; this decides what a step costs with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub enum Needs {
 /// What is known of a step. Tasks without examples in it are left out.
 #[derive(Clone, Debug)]
 pub struct Step<'a> {
-    /// Steps that the method has been asked about before, whatever tasks they had.
+    /// Steps of the run before this one, whatever tasks they had and whether or not the method was asked about them.
     pub number: u64,
     /// Seed of the run. A method that draws numbers draws them from seed and step number alone ([`Step::random`]), so
     /// that nothing of it has to be saved.
@@ -45,6 +47,16 @@ pub struct Step<'a> {
     /// Inner products of the gradients of validation losses (rows) and of `losses` (columns), `[present][present]`.
     pub validation: Matrix,
 }
+
+impl Step<'_> {
+    /// Random numbers of this step: the same ones whenever it is done again.
+    pub fn random(&self) -> Random {
+        Random::new(&[self.seed, self.number, RANDOM])
+    }
+}
+
+/// Tells the draws of balancing from those of sampling and dropout.
+const RANDOM: u64 = 0x6261_6c61_6e63_6500;
 
 /// A number of the combined gradient from those of the present tasks' gradients at the same place; the place is
 /// given too, for methods that draw a number there.
@@ -75,8 +87,9 @@ pub trait Method: Send {
         Vec::new()
     }
 
-    /// [`Needs::Elements`]: how gradients are combined where weights do not say it. Gradients are times `wᵢ` by then.
-    fn elements<'a>(&'a self, _step: &'a Step) -> Option<Box<Element<'a>>> {
+    /// [`Needs::Elements`]: how gradients are combined where weights do not say it. Gradients are times `wᵢ` by then, and
+    /// what the function returns stands where `Σ wᵢ gᵢ` would: the shared parameters follow a T-th of it.
+    fn elements<'a>(&'a self, _step: &Step) -> Option<Box<Element<'a>>> {
         None
     }
 
@@ -95,4 +108,23 @@ pub trait Method: Send {
     fn restore(&mut self, _state: &serde_json::Value) -> Result<()> {
         Ok(())
     }
+}
+
+/// Reads a state of a method.
+pub(super) fn read_state<T: DeserializeOwned>(state: &serde_json::Value) -> Result<T> {
+    T::deserialize(state).map_err(|error| bad_state(error.to_string()))
+}
+
+/// Reads a state that is a list with one item a task.
+pub(super) fn read_tasks<T: DeserializeOwned>(state: &serde_json::Value, tasks: usize) -> Result<Vec<T>> {
+    let values: Vec<T> = read_state(state)?;
+    if values.len() != tasks {
+        return Err(bad_state(format!("{} numbers for {tasks} tasks", values.len())));
+    }
+    Ok(values)
+}
+
+pub(super) fn bad_state(found: String) -> crate::error::Error {
+    let help = "the saved state is of another recipe or version; start the run anew";
+    Problem::new(found, "the state of the balancing method", help).checkpoint(Fault::Json)
 }
