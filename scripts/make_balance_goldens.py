@@ -396,6 +396,177 @@ for steps in (SEQUENCE, LONG):
 halves("modo", dict(gamma=1e-3, rho=0.1), TORCHJD + " MoDoWeighting", [["all_zero", "all_zero"]], jd.MoDoWeighting(1e-3, 0.1))
 halves("sdmgrad", {"lambda": 0.3}, TORCHJD + " SDMGradWeighting", [["all_zero", "all_zero"]], jd.SDMGradWeighting())
 
+# --- Methods of the losses ---------------------------------------------------------------------------------------------
+
+
+def of_losses(method, parameters, weigh, source="numpy"):
+    """Stateless methods: a case for all stacks of one step."""
+    for name in ONE_STEP:
+        case(method, parameters, source, [name], weights=[weigh(losses(name))])
+
+
+def softmax(x):
+    e = np.exp(x - np.max(x))
+    return e / e.sum()
+
+
+def learned(method, parameters, steps, start, weigh, objective, rate, decay=0.0):
+    """Scales that Adam learns beside the model: the weights of a step are those before its update."""
+    scales = torch.full((len(losses(steps[0])),), float(start), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([scales], lr=rate, weight_decay=decay)
+    weights = []
+    for name in steps:
+        weights.append(weigh(scales.detach()).numpy().copy())
+        optimizer.zero_grad()
+        objective(scales, torch.tensor(losses(name))).backward()
+        optimizer.step()
+    case(method, parameters, "torch.optim.Adam", steps, weights=weights)
+
+
+for steps in (SEQUENCE, LONG):
+    for rate in (0.025, 0.2):
+        # Sum of exp(-s) L / 2 + s / 2; twice its weight exp(-s) / 2 begins at one.
+        learned("uncertainty", dict(learning_rate=rate), steps, 0.0, lambda s: torch.exp(-s),
+                lambda s, loss: (torch.exp(-s) * loss / 2 + s / 2).sum(), rate)
+        learned("imtl_l", dict(learning_rate=rate), steps, 0.0, torch.exp,
+                lambda s, loss: (torch.exp(s) * loss - s).sum(), rate)
+
+
+def average_weights(method, steps, temperature, period):
+    """T softmax(r / temperature), r the ratio of the mean losses of the last two whole periods; ones before."""
+    weights, past, now = [], [], []
+    for name in steps:
+        ratio = past[-1] / past[-2] if len(past) > 1 else None
+        weights.append(np.ones(len(losses(name))) if ratio is None else len(ratio) * softmax(ratio / temperature))
+        now.append(losses(name))
+        if len(now) == period:
+            past.append(np.mean(now, axis=0))
+            now = []
+    case(method, dict(temperature=temperature, period=period), "numpy", steps, weights=weights)
+
+
+for steps in (SEQUENCE, LONG):
+    average_weights("dwa", steps, 2.0, 1)
+    average_weights("dwa", steps, 0.5, 1)
+average_weights("dwa", SEQUENCE, 2.0, 2)
+
+for name in ("single", "two", "eight"):
+    draws = rng.normal(size=len(losses(name))).round(6)
+    case("rlw", {}, "numpy", [name], weights=[len(draws) * softmax(draws)], draws=[draws])
+
+# d(product of L)^(1/T) / dL = that / (T L), times T: ones for equal losses.
+of_losses("gls", {}, lambda loss: math.exp(np.mean(np.log(loss))) / loss)
+for mu in (1.0, 0.1):
+    of_losses("stch", dict(mu=mu), lambda loss: len(loss) * softmax(loss / mu))
+
+
+def famo(steps, rate, decay):
+    """Steps are pairs: the losses before and after the update of the model."""
+    count = len(losses(steps[0][0]))
+    scales = torch.zeros(count, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([scales], lr=rate, weight_decay=decay)
+    weights = []
+    for before, after in steps:
+        before, after = torch.tensor(losses(before)), torch.tensor(losses(after))
+        shares = torch.softmax(scales, -1)
+        weights.append((count * (shares / before) / (shares / before).sum()).detach().numpy())
+        scales.grad = torch.autograd.grad(shares, scales, before.log() - after.log())[0]
+        optimizer.step()
+    case("famo", dict(learning_rate=rate, decay=decay), "torch.optim.Adam", steps, weights=weights)
+
+
+for steps in (SEQUENCE, LONG):
+    famo([list(pair) for pair in zip(steps, steps[1:])], 0.025, 1e-3)
+    famo([list(pair) for pair in zip(steps, steps[1:])], 0.3, 0.1)
+
+# --- Methods with a memory of gradients --------------------------------------------------------------------------------
+
+
+def norms(name):
+    return np.linalg.norm(gradients(name), axis=1)
+
+
+def grad_norm(steps, alpha, rate):
+    """Chen et al. 2018, algorithm 1: the model moves with w(t) while w(t + 1) is learned and scaled to the sum T."""
+    scales = torch.ones(len(losses(steps[0])), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([scales], lr=rate)
+    weights = []
+    for name in steps:
+        weights.append(scales.detach().numpy().copy())
+        size = scales * torch.tensor(norms(name))
+        pace = torch.tensor(losses(name) / losses(steps[0]))
+        target = (size.mean() * (pace / pace.mean()) ** alpha).detach()
+        optimizer.zero_grad()
+        (size - target).abs().sum().backward()
+        optimizer.step()
+        with torch.no_grad():
+            scales *= len(scales) / scales.sum()
+    case("gradnorm", dict(alpha=alpha, learning_rate=rate), "torch.optim.Adam", steps, weights=weights)
+
+
+for steps in (SEQUENCE, LONG):
+    grad_norm(steps, 1.5, 0.025)
+    grad_norm(steps, 0.5, 0.1)
+
+
+def excess(steps, rate):
+    """He et al. 2024, equations 6, 7 and 9, scaled by the first step's risk, at which weights are still equal."""
+    squares, first, logits, weights = 0.0, None, 0.0, []
+    for name in steps:
+        squares = squares + gradients(name) ** 2
+        risk = (gradients(name) ** 2 / (np.sqrt(squares) + 1e-8)).sum(axis=1)
+        if first is None:
+            first = risk
+        else:
+            logits = logits + rate * risk / first
+        weights.append(len(risk) * softmax(logits + np.zeros(len(risk))))
+    case("excess_mtl", dict(learning_rate=rate), "numpy", steps, weights=weights)
+
+
+for steps in (SEQUENCE, LONG):
+    excess(steps, 1.0)
+    excess(steps, 0.1)
+
+
+def dual_balance(steps, beta, decay):
+    """Traces of the gradients of log L; weights of the traces. `direction` is of the traces too."""
+    trace, weights, directions = 0.0, [], []
+    for k, name in enumerate(steps, 1):
+        keep = beta / k**decay
+        trace = keep * trace + (1 - keep) * gradients(name) / losses(name)[:, None]
+        size = np.linalg.norm(trace, axis=1)
+        weights.append(size.max() / size)
+        directions.append(weights[-1] @ trace / len(size))
+    case("db_mtl", dict(beta=beta, decay=decay), "numpy", steps, weights=weights, direction=directions)
+
+
+for steps in (SEQUENCE, LONG):
+    for beta, decay in ((0.9, 0.5), (0.9, 0.0), (0.0, 0.5)):
+        dual_balance(steps, beta, decay)
+
+# --- Methods that look at every number ---------------------------------------------------------------------------------
+
+
+def grad_drop(name, leak):
+    draws = rng.random(P).round(6)
+    drop = jd.GradDrop(leak=torch.full((len(gradients(name)),), leak, dtype=torch.float64))
+    drawn, torch.rand = torch.rand, lambda *_, **__: torch.tensor(draws)
+    direction = torch.nan_to_num(drop(torch.tensor(gradients(name)))).numpy() / len(gradients(name))
+    torch.rand = drawn
+    case("graddrop", dict(leak=leak), TORCHJD + " GradDrop", [name], direction=[direction], draws=[draws])
+
+
+for name in ONE_STEP:
+    grad_drop(name, 0.0)
+for name in ("conflicting_three", "conflicting_eight"):
+    grad_drop(name, 0.3)
+
+for trim in (0, 1, 2):
+    for name in ONE_STEP:
+        if len(gradients(name)) > 2 * trim:
+            case("trimmed_mean", dict(trim=trim), TORCHJD + " TrimmedMean", [name],
+                 direction=[jd.TrimmedMean(trim)(torch.tensor(gradients(name))).numpy()])
+
 # --- Writing -----------------------------------------------------------------------------------------------------------
 
 
