@@ -24,6 +24,7 @@ import mpmath as mp
 import numpy as np
 import torch
 from torchjd import aggregation as jd
+from torchjd.linalg import QuadprogProjector
 
 mp.mp.dps = 50
 TORCHJD = f"torchjd {importlib.metadata.version('torchjd')}"
@@ -78,9 +79,10 @@ stack("orthogonal", np.eye(3, P) * [[1.0], [2.0], [0.5]])
 stack("equal_orthogonal", np.eye(4, P) * 1.5)
 stack("rank_deficient", [base[0], base[1], base[0] + base[1], 2.0 * base[0] - base[1]])
 stack("opposite", [base[0], -0.5 * base[0]])
-stack("nearly_parallel", [base[1], (1.5 * base[1] + 1e-3 * base[0]).round(6), (0.7 * base[1] - 1e-3 * base[0]).round(6)])
+stack("nearly_parallel", (np.array([[1.0], [1.5], [0.7]]) * base[1] + 1e-3 * normal(3)).round(6))
 stack("scaled", normal(4) * [[0.01], [1.0], [10.0], [100.0]])
 stack("wild", normal(4) * [[1e-6], [1e-2], [1e2], [1e6]])
+stack("tiny", conflicting(3) * 1e-6)
 stack("one_zero", np.vstack([conflicting(2), np.zeros(P)]))
 stack("all_zero", np.zeros((3, P)), [0.3, 0.6, 0.9])
 
@@ -108,6 +110,10 @@ def losses(name):
 
 def gramian(name, other=None):
     return gradients(name) @ gradients(other or name).T
+
+
+def norms(name):
+    return np.linalg.norm(gradients(name), axis=1)
 
 
 def mean_direction(name, weights):
@@ -259,10 +265,12 @@ def scaled(weigh, times_tasks=True):
     return lambda name: weigh(name) * (len(gradients(name)) if times_tasks else 1)
 
 
-# The sum of the weights is zero for `opposite`, where any answer is as good, and the smallest gradients of `wild` are below
-# the precision of its Gramian.
+# The smallest gradients of `wild` are below the precision of TorchJD's pseudo-inverse, and `tiny` has sums below its 1e-12.
 one_step_cases("imtl_g", {}, TORCHJD + " IMTLGWeighting", scaled(torchjd_weights(jd.IMTLGWeighting())),
-               skip=("wild", "opposite"))
+               skip=("wild", "tiny"))
+for name in ("wild", "tiny", "conflicting_eight"):
+    solution = floats(mp.lu_solve(exact_gramian(name), exact(norms(name))))
+    case("imtl_g", {}, "mpmath", [name], weights=[len(solution) * solution / solution.sum()])
 one_step_cases("mgda", {}, "mpmath", scaled(lambda name: floats(min_norm_point(exact_gramian(name)))))
 
 
@@ -325,22 +333,28 @@ for max_norm in (1.0, 0.0):
 
 
 
-def aligned(name):
+def aligned(name, scale):
     ones = torch.ones(len(gradients(name)), dtype=torch.float64)
-    return jd.AlignedMTLWeighting(ones)(torch.tensor(gramian(name))).numpy()
+    return jd.AlignedMTLWeighting(ones, scale)(torch.tensor(gramian(name))).numpy()
 
 
-# The smallest eigenvalues of `wild` are below the precision of its Gramian.
-one_step_cases("aligned_mtl", {}, TORCHJD + " AlignedMTLWeighting", aligned, skip=("wild",))
+for scale in ("min", "median", "rmse"):
+    # The smallest eigenvalues of `wild` are below the precision of its Gramian.
+    one_step_cases("aligned_mtl", dict(scale=scale), TORCHJD + " AlignedMTLWeighting", lambda name: aligned(name, scale),
+                   skip=("wild",))
 
 for alpha in (1.0, 2.0, 0.5):
     one_step_cases("fairgrad", dict(alpha=alpha), "mpmath",
                    lambda name: without_zeros(name, lambda G: fair(G, alpha)), skip=("opposite",),
                    not_unique=("one_zero", "all_zero"))
 
-one_step_cases("upgrad", {}, TORCHJD + " UPGradWeighting", scaled(torchjd_weights(jd.UPGradWeighting())), not_unique=())
-one_step_cases("dualproj", {}, TORCHJD + " DualProjWeighting", scaled(torchjd_weights(jd.DualProjWeighting())),
-               not_unique=())
+for ridge in (1e-4, 1e-2):
+    # TorchJD's norm_eps makes the method depend on the scale of the losses: as good as 0 here.
+    projector = QuadprogProjector(norm_eps=1e-300, reg_eps=ridge)
+    one_step_cases("upgrad", dict(ridge=ridge), TORCHJD + " UPGradWeighting",
+                   scaled(torchjd_weights(jd.UPGradWeighting(projector=projector))), not_unique=())
+    one_step_cases("dualproj", dict(ridge=ridge), TORCHJD + " DualProjWeighting",
+                   scaled(torchjd_weights(jd.DualProjWeighting(projector=projector))), not_unique=())
 
 
 def con_fig(name):
@@ -371,9 +385,24 @@ def sequence(method, parameters, source, steps, weigh, times_tasks=True):
     case(method, parameters, source, steps, weights=[scaled(weigh, times_tasks)(name) for name in steps])
 
 
+class Exact(jd.Weighting):
+    """The exact weights of a step, for TorchJD to average."""
+
+    def __init__(self, weigh):
+        super().__init__()
+        self.weigh = weigh
+
+    def forward(self, index):
+        return torch.tensor(floats(self.weigh(exact_gramian(SEQUENCE[int(index)]))))
+
+
 for alpha in (0.9, 0.5):
-    sequence("cr_mogm", dict(alpha=alpha), TORCHJD + " CRMOGMWeighting(UPGradWeighting)", SEQUENCE,
+    sequence("cr_mogm", dict(alpha=alpha, of="upgrad"), TORCHJD + " CRMOGMWeighting(UPGradWeighting)", SEQUENCE,
              torchjd_weights(jd.CRMOGMWeighting(jd.UPGradWeighting(), alpha=alpha)))
+for inner, weigh in (("mgda", min_norm_point), ("cagrad", lambda G: conflict_averse(G, mp.mpf("0.5")) / mp.mpf("1.25"))):
+    averaged = jd.CRMOGMWeighting(Exact(weigh), alpha=0.9)
+    sequence("cr_mogm", dict(alpha=0.9, of=inner), TORCHJD + " CRMOGMWeighting and mpmath", SEQUENCE,
+             lambda name: averaged(torch.tensor(SEQUENCE.index(name))).numpy())
 
 for tau in (0.02, 0.3):
     sequence("pcd", dict(tau=tau), TORCHJD + " PCDWeighting", SEQUENCE, torchjd_weights(jd.PCDWeighting(tau=tau)))
@@ -424,10 +453,11 @@ def learned(method, parameters, steps, start, weigh, objective, rate, decay=0.0)
 
 
 for steps in (SEQUENCE, LONG):
-    for rate in (0.025, 0.2):
-        # Sum of exp(-s) L / 2 + s / 2; twice its weight exp(-s) / 2 begins at one.
-        learned("uncertainty", dict(learning_rate=rate), steps, 0.0, lambda s: torch.exp(-s),
+    for rate, start in ((0.025, 0.0), (0.2, 0.0), (0.025, -0.5)):
+        # Sum of exp(-s) L / 2 + s / 2; its weight exp(-s) / 2 divided by that at the start.
+        learned("uncertainty", dict(learning_rate=rate, start=start), steps, start, lambda s: torch.exp(start - s),
                 lambda s, loss: (torch.exp(-s) * loss / 2 + s / 2).sum(), rate)
+    for rate in (0.025, 0.2):
         learned("imtl_l", dict(learning_rate=rate), steps, 0.0, torch.exp,
                 lambda s, loss: (torch.exp(s) * loss - s).sum(), rate)
 
@@ -455,6 +485,27 @@ for name in ("single", "two", "eight"):
     case("rlw", {}, "numpy", [name], weights=[len(draws) * softmax(draws)], draws=[draws])
 
 # d(product of L)^(1/T) / dL = that / (T L), times T: ones for equal losses.
+
+def smooth_maximum(steps, mu, warmup):
+    """The authors' code for tasks of different units: log(L / N), N the mean of the first losses; till then the sum of log L."""
+    first, weights = [], []
+    for name in steps:
+        loss = torch.tensor(losses(name), requires_grad=True)
+        if len(first) < warmup:
+            first.append(losses(name))
+            objective = loss.log().sum()
+        else:
+            scaled_losses = (loss / torch.tensor(np.mean(first, axis=0))).log()
+            objective = len(loss) * mu * torch.logsumexp(scaled_losses / mu, 0)
+        objective.backward()
+        weights.append(loss.grad.numpy())
+    case("stch", dict(mu=mu, logarithm=True, warmup=warmup), "torch.autograd", steps, weights=weights)
+
+
+for steps in (SEQUENCE, LONG):
+    for mu, warmup in ((1.0, 1), (0.2, 3)):
+        smooth_maximum(steps, mu, warmup)
+
 of_losses("gls", {}, lambda loss: math.exp(np.mean(np.log(loss))) / loss)
 for mu in (1.0, 0.1):
     of_losses("stch", dict(mu=mu), lambda loss: len(loss) * softmax(loss / mu))
@@ -480,10 +531,6 @@ for steps in (SEQUENCE, LONG):
     famo([list(pair) for pair in zip(steps, steps[1:])], 0.3, 0.1)
 
 # --- Methods with a memory of gradients --------------------------------------------------------------------------------
-
-
-def norms(name):
-    return np.linalg.norm(gradients(name), axis=1)
 
 
 def grad_norm(steps, alpha, rate):
