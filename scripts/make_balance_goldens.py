@@ -189,14 +189,14 @@ def min_norm_point(G):
     raise ValueError("no support fits")
 
 
-def conflict_averse(G, c):
+def conflict_averse(G, c, count=None):
     """Weights a of d = sum of a_i g_i that maximises min g_i'd over the ball of radius c |g0| around the mean g0.
 
-    From its dual: v = c |g0| w / |g_w| solves G v = mu 1 - G 1/n on its support, and v'Gv = c^2 |g0|^2 gives mu.
+    `count` tasks with those of zero gradient, which only count in the mean. From its dual: v = c |g0| w / |g_w| solves G v = mu 1 - G 1/n on its support, and v'Gv = c^2 |g0|^2 gives mu.
     """
     n = G.rows
-    b = G * mp.ones(n, 1) / n
-    square = c * c * sum(b) / n
+    b = G * mp.ones(n, 1) / (count or n)
+    square = c * c * sum(b) / (count or n)
     slack = mp.mpf("1e-20") * max(G[i, i] for i in range(n))
     for support in supports(n):
         S = parts(G, support)
@@ -210,7 +210,7 @@ def conflict_averse(G, c):
         for mu in ((qb + mp.sqrt(root)) / qa, (qb - mp.sqrt(root)) / qa):
             v = spread(mu * ones - x, support, n)
             if min(v) >= 0 and all(v[i] > 0 for i in support) and min(b + G * v) >= mu - slack:
-                return mp.ones(n, 1) / n + v
+                return mp.ones(n, 1) / (count or n) + v
     raise ValueError("no support fits")
 
 
@@ -310,10 +310,8 @@ grad_vac(SEQUENCE, 0.1)
 grad_vac(LONG, 0.5)
 
 for c in (0.2, 0.5, 0.9):
-    # With a zero gradient every direction in the ball is as good; the mean of the others is asked for nowhere.
-    one_step_cases("cagrad", dict(c=c), "mpmath",
-                   scaled(lambda name: floats(conflict_averse(exact_gramian(name), mp.mpf(c))) / (1 + c * c)),
-                   skip=("one_zero", "all_zero"))
+    one_step_cases("cagrad", dict(c=c), "mpmath", scaled(lambda name: without_zeros(
+        name, lambda G: conflict_averse(G, mp.mpf(c), len(gradients(name)))) / (1 + c * c)))
 
 
 def nash(name, max_norm):
@@ -533,46 +531,51 @@ for steps in (SEQUENCE, LONG):
 # --- Methods with a memory of gradients --------------------------------------------------------------------------------
 
 
-def grad_norm(steps, alpha, rate):
+def grad_norm(steps, alpha, rate, warmup):
     """Chen et al. 2018, algorithm 1: the model moves with w(t) while w(t + 1) is learned and scaled to the sum T."""
+    first = np.mean([losses(name) for name in steps[:max(warmup, 1)]], axis=0)
     scales = torch.ones(len(losses(steps[0])), dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.Adam([scales], lr=rate)
     weights = []
-    for name in steps:
+    for k, name in enumerate(steps):
         weights.append(scales.detach().numpy().copy())
+        if k < warmup:
+            continue
         size = scales * torch.tensor(norms(name))
-        pace = torch.tensor(losses(name) / losses(steps[0]))
+        pace = torch.tensor(losses(name) / first)
         target = (size.mean() * (pace / pace.mean()) ** alpha).detach()
         optimizer.zero_grad()
         (size - target).abs().sum().backward()
         optimizer.step()
         with torch.no_grad():
             scales *= len(scales) / scales.sum()
-    case("gradnorm", dict(alpha=alpha, learning_rate=rate), "torch.optim.Adam", steps, weights=weights)
+    case("gradnorm", dict(alpha=alpha, learning_rate=rate, warmup=warmup), "torch.optim.Adam", steps, weights=weights)
 
 
 for steps in (SEQUENCE, LONG):
-    grad_norm(steps, 1.5, 0.025)
-    grad_norm(steps, 0.5, 0.1)
+    grad_norm(steps, 1.5, 0.025, 0)
+    grad_norm(steps, 0.5, 0.1, 0)
+    grad_norm(steps, 1.5, 0.1, 2)
 
 
-def excess(steps, rate):
-    """He et al. 2024, equations 6, 7 and 9, scaled by the first step's risk, at which weights are still equal."""
-    squares, first, logits, weights = 0.0, None, 0.0, []
+def excess(steps, rate, warmup):
+    """He et al. 2024, equations 6, 7 and 9, scaled by the mean risk of the first steps, in which weights are still equal."""
+    squares, first, logits, weights = 0.0, [], 0.0, []
     for name in steps:
         squares = squares + gradients(name) ** 2
         risk = (gradients(name) ** 2 / (np.sqrt(squares) + 1e-8)).sum(axis=1)
-        if first is None:
-            first = risk
+        if len(first) < warmup:
+            first.append(risk)
         else:
-            logits = logits + rate * risk / first
+            logits = logits + rate * risk / np.mean(first, axis=0)
         weights.append(len(risk) * softmax(logits + np.zeros(len(risk))))
-    case("excess_mtl", dict(learning_rate=rate), "numpy", steps, weights=weights)
+    case("excess_mtl", dict(learning_rate=rate, warmup=warmup), "numpy", steps, weights=weights)
 
 
 for steps in (SEQUENCE, LONG):
-    excess(steps, 1.0)
-    excess(steps, 0.1)
+    excess(steps, 1.0, 1)
+    excess(steps, 0.1, 1)
+    excess(steps, 1.0, 3)
 
 
 def dual_balance(steps, beta, decay):
@@ -590,6 +593,124 @@ def dual_balance(steps, beta, decay):
 for steps in (SEQUENCE, LONG):
     for beta, decay in ((0.9, 0.5), (0.9, 0.0), (0.0, 0.5)):
         dual_balance(steps, beta, decay)
+
+
+def onto_simplex(y):
+    """The nearest point of the simplex: y less what makes its positive part sum to one, found by halving."""
+    low, high = y.min() - 1.0, y.max()
+    for _ in range(200):
+        level = (low + high) / 2
+        low, high = (level, high) if np.maximum(y - level, 0).sum() > 1 else (low, level)
+    return np.maximum(y - low, 0)
+
+
+def corrected(steps, beta, gamma, decay, rho, scaled):
+    """MoCo, algorithm 1: y follows the gradients (of the length of their losses, if scaled), the shares the Gramian of y."""
+    count = len(losses(steps[0]))
+    trace, shares, weights, directions = 0.0, np.ones(count) / count, [], []
+    for k, name in enumerate(steps, 1):
+        target = gradients(name) * (losses(name) / norms(name))[:, None] if scaled else gradients(name)
+        trace = trace - beta / k**decay * (trace - target)
+        shares = onto_simplex(shares - gamma / k**decay * (trace @ trace.T + rho * np.eye(count)) @ shares)
+        weights.append(count * shares)
+        directions.append(shares @ trace)
+    case("moco", dict(beta=beta, gamma=gamma, decay=decay, rho=rho, scaled=scaled), "numpy", steps, weights=weights,
+         direction=directions)
+
+
+for steps in (SEQUENCE, LONG):
+    corrected(steps, 0.5, 0.1, 0.5, 0.0, True)
+    corrected(steps, 0.5, 0.05, 0.5, 0.1, False)
+    corrected(steps, 1.0, 0.02, 0.0, 0.0, False)
+
+# --- Methods of scores and validation gradients ------------------------------------------------------------------------
+
+
+def prioritised(steps, gamma, newest):
+    """Guo et al. 2018: the focal loss of a running mean of scores, of mean one. `scores`: heard of before the step, if any."""
+    scores, mean, weights = [None], None, [np.ones(len(losses(steps[0])))]
+    for k in range(1, len(steps)):
+        heard = None if k == 2 else rng.uniform(0.2, 0.95, len(weights[0])).round(4)
+        if heard is not None:
+            mean = heard if mean is None else mean + newest * (heard - mean)
+        focus = -((1 - mean) ** gamma) * np.log(mean)
+        scores.append(heard)
+        weights.append(focus / focus.mean())
+    case("dtp", dict(gamma=gamma, newest=newest), "numpy", steps, weights=weights)
+    values[-1]["scores"] = digits(scores)
+
+
+for steps in (SEQUENCE, LONG):
+    prioritised(steps, 1.0, 0.5)
+    prioritised(steps, 2.0, 1.0)
+
+
+def by_validation(method, parameters, pairs, slope, rate, keep_sum):
+    """Pairs: the training and the validation gradients of a step. Adam moves weights, ones at first, against a slope."""
+    scales = torch.ones(len(gradients(pairs[0][0])), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([scales], lr=rate)
+    weights = []
+    for training, validation in pairs:
+        weights.append(scales.detach().numpy().copy())
+        # Of each validation loss (rows) by each weight, over the learning rate of the model.
+        change = -gradients(validation) @ gradients(training).T
+        scales.grad = torch.tensor(slope(change, gramian(training) @ weights[-1]))
+        optimizer.step()
+        with torch.no_grad():
+            scales.clamp_(min=0.0)
+            if keep_sum:
+                scales *= weights[-1].sum() / scales.sum()
+    case(method, parameters, "torch.optim.Adam and mpmath", pairs, weights=weights)
+
+
+def shortest(change, _):
+    return floats(exact(change).T * min_norm_point(exact(change) * exact(change).T))
+
+
+def constrained(change, q, rho):
+    """FORUM: -d, d the minimiser of max(change d) + |d|^2 / 2 under q'd <= -rho/2 |q|^2. From its dual: shares and a multiplier,
+    whose non-zero ones solve a linear system."""
+    count = len(change)
+    rows, q = exact(change), exact(q)
+    square, wanted = (q.T * q)[0], mp.mpf(rho) / 2 * (q.T * q)[0]
+    for bound in (False, True):
+        for support in supports(count):
+            # Unknown: shares, the level max(change d), and the multiplier of the constraint.
+            size = len(support)
+            n = size + 1 + bound
+            A, b = mp.zeros(n), mp.zeros(n, 1)
+            some = mp.matrix([[rows[i, j] for j in range(count)] for i in support])
+            A[:size, :size] = some * some.T
+            for i in range(size):
+                A[i, size] = A[size, i] = 1
+            b[size] = 1
+            if bound:
+                along = some * q
+                for i in range(size):
+                    A[i, size + 1] = A[size + 1, i] = along[i]
+                A[size + 1, size + 1], b[size + 1] = square, wanted
+            try:
+                x = mp.lu_solve(A, b)
+            except ZeroDivisionError:
+                continue
+            shares, level = [x[i] for i in range(size)], x[size]
+            multiplier = x[size + 1] if bound else mp.mpf(0)
+            direction = -(some.T * mp.matrix(shares) + multiplier * q)
+            slack = mp.mpf("1e-25") * (1 + max(abs(v) for v in rows * direction))
+            if min(shares) > 0 and multiplier >= 0 and max(rows * direction) <= level + slack and \
+                    (q.T * direction)[0] <= -wanted + slack:
+                return floats(-direction)
+    raise ValueError("no support fits")
+
+
+for steps in (SEQUENCE, LONG):
+    pairs = [list(pair) for pair in zip(steps, steps[1:])]
+    for rate in (0.001, 0.05):
+        by_validation("auto_lambda", dict(learning_rate=rate), pairs, lambda change, _: change.sum(axis=0), rate, False)
+        by_validation("moml", dict(learning_rate=rate), pairs, shortest, rate, True)
+for rho in (0.1, 1.0):
+    by_validation("forum", dict(learning_rate=0.05, rho=rho), [list(pair) for pair in zip(SEQUENCE, SEQUENCE[1:])],
+                  lambda change, q: constrained(change, q, rho), 0.05, True)
 
 # --- Methods that look at every number ---------------------------------------------------------------------------------
 
