@@ -7,7 +7,7 @@ use super::paths::Paths;
 use super::source::{Base, CardKind, Cards, SourceFile};
 use super::suggest::{did_you_mean, list};
 use super::validate::{self, path};
-use super::{Balance, Recipe, Sampling};
+use super::{Recipe, Sampling};
 use crate::error::{Error, Problem, Result};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -78,9 +78,8 @@ impl Recipe {
         if let Sampling::Fixed { weights } = &mut self.sampling {
             weights.retain(|name, _| names.contains(name));
         }
-        match &mut self.balance {
-            Balance::Fixed { weights } => weights.retain(|name, _| names.contains(name)),
-            Balance::Equal {} => {}
+        if let Some(weights) = &mut self.balance.weights {
+            weights.retain(|name, _| names.contains(name));
         }
         self.validate()
     }

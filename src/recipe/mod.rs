@@ -1,5 +1,7 @@
 //! The recipe: which backbone, which tasks, how to train. Plain data; every field has its default here.
 
+mod balance;
+mod balance_methods;
 #[cfg(feature = "train")]
 pub(crate) mod document;
 #[cfg(feature = "train")]
@@ -21,6 +23,8 @@ mod validate;
 #[cfg(feature = "train")]
 mod validate_task;
 
+pub use balance::{Balance, Level, ParameterValue};
+pub use balance_methods::{BalanceMethod, Parameter, ParameterKind, Range};
 #[cfg(feature = "train")]
 pub use load::RecipeSource;
 #[cfg(feature = "train")]
@@ -28,7 +32,7 @@ pub use overrides::Override;
 #[cfg(feature = "train")]
 pub use source::{Base, CardKind, Cards, SourceFile};
 pub use task::{Balanced, ClassWeights, Columns, Files, Format, Split, Task};
-pub use training::{Balance, Freeze, Sampling, Schedule, Training, TrainingDtype};
+pub use training::{Freeze, Sampling, Schedule, Training, TrainingDtype};
 
 use crate::metrics::Kind;
 use indexmap::IndexMap;

@@ -115,8 +115,18 @@ fn drop_what_depends(document: &mut Document, path: &[String], value: &Value) {
     }
     let [table, key] = path else { return };
     if key == "method" && (table == "sampling" || table == "balance") && document.get(path) != Some(value) {
+        // Every balancing method has these.
+        let common = ["level", "every"].map(|key| path_in(table, key));
+        let common = common.map(|at| Some((document.get(&at)?.clone(), document.origin(&at).0.clone(), at)));
         document.remove(&path[..1]);
+        for (value, origin, at) in common.into_iter().flatten().filter(|_| table == "balance") {
+            let _ = document.set(&at, value, &origin);
+        }
     }
+}
+
+fn path_in(table: &str, key: &str) -> KeyPath {
+    vec![table.to_owned(), key.to_owned()]
 }
 
 /// The parts of a dotted TOML key.

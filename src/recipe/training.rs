@@ -1,4 +1,4 @@
-//! How a recipe trains: optimizer, schedule, sampling, balancing.
+//! How a recipe trains: optimizer, schedule, sampling.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -172,25 +172,6 @@ pub enum Sampling {
 impl Default for Sampling {
     fn default() -> Self {
         Self::Proportional {}
-    }
-}
-
-/// How the task losses are combined.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Balance {
-    /// The mean loss of each task counts the same.
-    Equal {},
-    /// The mean loss of each task counts as given; tasks that are not named count 1.
-    Fixed {
-        /// Weight a task.
-        weights: IndexMap<String, f64>,
-    },
-}
-
-impl Default for Balance {
-    fn default() -> Self {
-        Self::Equal {}
     }
 }
 

@@ -1,8 +1,8 @@
 //! What types cannot say: ranges of numbers, and values that must fit each other.
 
 use super::document::{Document, KeyPath, dotted};
-use super::suggest::{did_you_mean, list};
-use super::{Balance, Recipe, Sampling, validate_task};
+use super::suggest::{did_you_mean, list, nearest};
+use super::{BalanceMethod, Recipe, Sampling, validate_task};
 use crate::error::{Error, Problem, Result};
 use indexmap::IndexMap;
 use std::fmt::Debug;
@@ -217,13 +217,51 @@ fn sampling(recipe: &Recipe) -> Check {
 }
 
 fn balance(recipe: &Recipe) -> Check {
-    match &recipe.balance {
-        Balance::Equal {} => Ok(()),
-        Balance::Fixed { weights } => {
+    let balance = &recipe.balance;
+    let key = |name: &str| path(&["balance", name]);
+    let Some(known) = balance.known() else {
+        let names = BalanceMethod::ALL.iter().map(|method| method.name);
+        let help = did_you_mean(&balance.method, names, "`mtl-zoo list balance` shows them, `equal` is the default");
+        let expected = "the name of a balancing method";
+        return require(false, &["balance", "method"], &balance.method, expected, &help);
+    };
+    let help = "1 computes the weights at each step";
+    let every = (1..=i64::MAX as u64).contains(&(balance.every as u64));
+    require(every, &["balance", "every"], balance.every, "a whole number, 1 or more", help)?;
+    for (name, value) in &balance.parameters {
+        let Some(parameter) = known.parameter(name) else { return Err(unknown_parameter(known, name)) };
+        if !parameter.accepts(value) {
+            let help = format!("{} is the default: {}", parameter.default_value(), parameter.meaning);
+            return require(false, &["balance", name], value, &parameter.expected(), &help);
+        }
+    }
+    match &balance.weights {
+        Some(weights) if known.name == "fixed" => {
             task_weights(recipe, "balance", weights)?;
             some_weight(recipe, "balance", |name| weights.get(name).copied().unwrap_or(1.0))
         }
+        None if known.name == "fixed" => {
+            let help = "add `weights = { TASK = 2.0 }`; tasks that are not named weigh 1";
+            Err(Invalid::fact(key("weights"), "nothing", "a table with a weight for some tasks", help))
+        }
+        Some(_) => Err(unknown_parameter(known, "weights")),
+        None => Ok(()),
     }
+}
+
+/// Of a key that the method does not have.
+fn unknown_parameter(method: &BalanceMethod, name: &str) -> Invalid {
+    let keys = ["method", "level", "every"].into_iter().chain(method.parameters.iter().map(|known| known.name));
+    let keys = || keys.clone();
+    let owners = BalanceMethod::ALL.iter().filter(|other| other.parameter(name).is_some());
+    let mut owners = owners.map(|other| other.name).chain((name == "weights").then_some("fixed")).peekable();
+    let remove = format!("remove it; `mtl-zoo list balance --json` shows what `{}` takes", method.name);
+    let help = if nearest(name, keys()).is_none() && owners.peek().is_some() {
+        format!("`{name}` is of {}: name that method or remove the key", list(owners))
+    } else {
+        did_you_mean(name, keys(), &remove)
+    };
+    Invalid::fact(path(&["balance", name]), "an unknown key", list(keys()), help)
 }
 
 fn task_weights(recipe: &Recipe, table: &str, weights: &IndexMap<String, f64>) -> Check {

@@ -1,7 +1,7 @@
 //! One optimizer step: forward, losses, backward, clip, update.
 
 use super::Conflicts;
-use crate::balance::{self, Method};
+use crate::balance::Balancer;
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::gradient::{AdamW, AdamWOptions, GradientStore};
@@ -16,7 +16,7 @@ pub struct Trainer {
     model: MultiTask,
     optimizer: AdamW,
     /// The balancing method with its state.
-    pub balance: Box<dyn Method>,
+    pub balance: Balancer,
     store: Arc<GradientStore>,
     tasks: Vec<String>,
     /// Weight of each task's loss, from the recipe.
@@ -75,7 +75,7 @@ impl Trainer {
         };
         Self {
             optimizer,
-            balance: balance::method(&recipe.balance, recipe.tasks.keys().map(String::as_str)),
+            balance: Balancer::new(recipe, 1),
             store: Arc::new(store),
             tasks: recipe.tasks.keys().cloned().collect(),
             weights: recipe.tasks.values().map(|task| task.weight).collect(),
@@ -119,8 +119,13 @@ impl Trainer {
                 sums[task.task].0 += f64::from(value);
                 sums[task.task].1 += 1;
             }
-            let balance = self.balance.weights(&observed);
-            weights = balance.iter().zip(&self.weights).map(|(balance, weight)| balance * weight).collect();
+            let weighted: Vec<_> = observed
+                .iter()
+                .zip(&self.weights)
+                .map(|(loss, weight)| loss.map(|loss| f64::from(loss) * weight))
+                .collect();
+            let balance = self.balance.weights(&weighted, &[]);
+            weights = balance[0].iter().zip(&self.weights).map(|(balance, weight)| balance * weight).collect();
             let scale = 1.0 / (tasks * batches.len()) as f64;
             scales = weights.iter().map(|weight| scale * weight).collect();
             let scaled: Vec<f64> = batch.tasks.iter().map(|task| scale * weights[task.task]).collect();
