@@ -104,7 +104,7 @@ fn main() {
         training: Training {
             dtype: if bf16 { TrainingDtype::Bf16 } else { TrainingDtype::F32 },
             recompute: arguments.flag("--recompute"),
-            conflicts_every: arguments.flag("--rows").then_some(1),
+            conflicts_every: usize::from(arguments.flag("--rows")),
             ..Training::default()
         },
         tasks: (0..tasks)

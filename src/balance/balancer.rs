@@ -91,6 +91,16 @@ impl Balancer {
         self.entry.needs
     }
 
+    /// Whether the weights never change.
+    pub fn is_constant(&self) -> bool {
+        self.entry.is_constant()
+    }
+
+    /// Number of parts with weights of their own.
+    pub fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
     /// Over which numbers gradients are compared.
     pub fn level(&self) -> Level {
         self.level

@@ -27,6 +27,13 @@ pub enum Needs {
     Validation,
 }
 
+impl Needs {
+    /// Whether the method reads gradients.
+    pub fn reads_gradients(self) -> bool {
+        !matches!(self, Self::Losses | Self::LossesTwice)
+    }
+}
+
 /// What is known of a step. Tasks without examples in it are left out.
 #[derive(Clone, Debug)]
 pub struct Step<'a> {

@@ -2,7 +2,7 @@
 
 use super::output::{self, note};
 use indicatif::{ProgressBar, ProgressStyle};
-use mtl_zoo::train::{Evaluation, Event, Observer, StepEvent};
+use mtl_zoo::train::{Evaluation, Event, Observer, Persistent, StepEvent};
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -150,6 +150,17 @@ impl Observer for Progress {
             Event::EarlyStop(waited) => {
                 self.say(format_args!("stopping early: {waited} evaluations without a better score"));
             }
+            Event::Conflict(Persistent { tasks: [a, b], below, of }) => {
+                let [a, b] = [&self.losses[*a].0, &self.losses[*b].0];
+                self.say(format_args!(
+                    "warning: tasks `{a}` and `{b}` conflict: their gradients point against each other in {below} of the \
+                     last {of} measurements"
+                ));
+            }
+            Event::Unsolved { steps, why } => self.say(format_args!(
+                "warning: the balancing method had no answer in {steps} steps, its last weights counted there; the last \
+                 time: {why}"
+            )),
             Event::Saved => {}
         }
     }

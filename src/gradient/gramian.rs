@@ -1,8 +1,10 @@
 //! Inner products of long rows, each number read from memory once.
 
-use super::Row;
+use super::store::squares;
+use super::{Parts, Row, Rows};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Numbers of a row that one thread takes at a time: with sixteen rows they stay in the second-level cache. Fixed, so that
 /// sums do not depend on the number of threads.
@@ -10,16 +12,52 @@ const CHUNK: usize = 2048;
 /// Rows whose products are summed in registers at the same time.
 const TILE: usize = 4;
 
-/// Inner products of all pairs of rows of equal length: `[i][j]` for `j <= i`.
-pub(super) fn inner_products(rows: &[&Row]) -> Vec<Vec<f64>> {
-    let len = rows.first().map_or(0, |row| row.len());
+impl Rows {
+    /// Inner products of the gradient rows in each part of the shared parameters, tables included: `[part][row][row]`. Rows
+    /// that were not used give zeros.
+    pub fn gramians(&self, parts: &Parts) -> Vec<Vec<Vec<f64>>> {
+        let count = self.shared.len();
+        let mut gramians = vec![vec![vec![0.0; count]; count]; parts.len()];
+        let used = self.used();
+        let rows: Vec<&Row> = used.iter().map(|&row| &self.shared[row]).collect();
+        for (part, range) in parts.ranges() {
+            let products = match rows[..] {
+                [Row::F32(only)] => vec![vec![squares(&only[range.clone()])]],
+                _ => inner_products(&rows, range.clone()),
+            };
+            add(&mut gramians[*part], &used, |i, j| products[i][j]);
+        }
+        for (table, part) in parts.tables().iter().enumerate() {
+            let of = |i: usize| &self.tables[used[i]][table];
+            add(&mut gramians[*part], &used, |i, j| if i == j { squares(of(i).values()) } else { of(i).dot(of(j)) });
+        }
+        gramians
+    }
+}
+
+/// Adds a symmetric matrix over some of the rows, given for `j <= i`.
+fn add(gramian: &mut [Vec<f64>], used: &[usize], product: impl Fn(usize, usize) -> f64) {
+    for (i, &row) in used.iter().enumerate() {
+        for (j, &other) in used.iter().enumerate().take(i + 1) {
+            gramian[row][other] += product(i, j);
+            gramian[other][row] = gramian[row][other];
+        }
+    }
+}
+
+/// Inner products of all pairs of rows over a range of their numbers: `[i][j]` for `j <= i`.
+fn inner_products(rows: &[&Row], range: Range<usize>) -> Vec<Vec<f64>> {
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let len = range.len();
     let arch = pulp::Arch::new();
     // Rows in bf16 are widened a chunk at a time.
     let widened = || vec![0.0; rows.len() * CHUNK];
     let partial: Vec<Vec<f32>> = (0..len.div_ceil(CHUNK))
         .into_par_iter()
         .map_init(widened, |widened, chunk| {
-            let own = chunk * CHUNK..((chunk + 1) * CHUNK).min(len);
+            let own = range.start + chunk * CHUNK..range.start + ((chunk + 1) * CHUNK).min(len);
             let cut = rows.iter().zip(widened.chunks_exact_mut(CHUNK)).map(|(row, copy)| {
                 row.as_f32(own.clone()).unwrap_or_else(|| {
                     row.copy(own.clone(), &mut copy[..own.len()]);
@@ -97,7 +135,7 @@ mod tests {
             let number = |i: usize, k: usize| ((i * 7919 + k * 104_729 + i * k) % 2003) as f32 / 1000.0 - 1.0;
             let rows: Vec<Vec<f32>> = (0..count).map(|i| (0..len).map(|k| number(i, k)).collect()).collect();
             let held: Vec<Row> = rows.iter().map(|row| Row::F32(row.clone())).collect();
-            let found = inner_products(&held.iter().collect::<Vec<_>>());
+            let found = inner_products(&held.iter().collect::<Vec<_>>(), 0..len);
             for (i, j) in (0..count).flat_map(|i| (0..=i).map(move |j| (i, j))) {
                 let expected: f64 = rows[i].iter().zip(&rows[j]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
                 let tolerance = 1e-6 * len as f64;

@@ -1,6 +1,6 @@
 //! AdamW over the arena: clip, moments, decoupled weight decay and update in one pass.
 
-use super::{Arena, GradientStore, Table};
+use super::{Arena, GradientStore, Parts, Table};
 use candle_core::Result;
 use rayon::prelude::*;
 
@@ -16,6 +16,8 @@ pub struct AdamWOptions {
 /// One parameter's own learning rate and decay.
 #[derive(Clone, Copy, Debug)]
 struct Group {
+    /// Place among the arena's entries.
+    entry: usize,
     offset: usize,
     len: usize,
     /// Peak learning rate; the schedule's factor multiplies it.
@@ -59,7 +61,13 @@ impl AdamW {
     pub fn new(arena: &Arena, options: AdamWOptions, rates: impl Fn(&str) -> (f64, f64)) -> Self {
         let group = |(name, entry): (&String, &super::Entry)| {
             let (learning_rate, weight_decay) = rates(name);
-            Group { offset: entry.slot.offset, len: entry.slot.len, learning_rate, weight_decay }
+            Group {
+                entry: entry.slot.index,
+                offset: entry.slot.offset,
+                len: entry.slot.len,
+                learning_rate,
+                weight_decay,
+            }
         };
         let groups: Vec<Group> = arena.entries().iter().map(group).collect();
         let state = |table: &Table| TableState {
@@ -107,8 +115,8 @@ impl AdamW {
         }
     }
 
-    /// One step on the sum of the gradient rows, each times its weight. `factor` is the schedule's, `scale` multiplies
-    /// every gradient (clipping).
+    /// One step on the sum of the gradient rows, each times its weight `[part][row]` in each part of the shared parameters.
+    /// `factor` is the schedule's, `scale` multiplies every gradient (clipping).
     ///
     /// As PyTorch's `AdamW`: decay first, then `p -= lr / (1 - β₁ᵗ) · m / (√v / √(1 - β₂ᵗ) + ε)`.
     ///
@@ -118,7 +126,7 @@ impl AdamW {
         &mut self,
         arena: &Arena,
         gradients: &GradientStore,
-        row_weights: &[f32],
+        (parts, weights): (&Parts, &[Vec<f32>]),
         factor: f64,
         scale: f32,
     ) -> Result<()> {
@@ -142,9 +150,11 @@ impl AdamW {
         let rows = gradients.lock();
         let (groups, tables, first, second) = (&self.groups, &mut self.tables, &mut self.first, &mut self.second);
         let (shared, heads) = (arena.shared_len(), arena.heads_start());
-        let used: Vec<(usize, f32)> = rows.used().into_iter().map(|row| (row, row_weights[row])).collect();
+        let of_part = |weights: &Vec<f32>| rows.used().into_iter().map(|row| (row, weights[row])).collect();
+        let used: Vec<Vec<(usize, f32)>> = weights.iter().map(of_part).collect();
         arena.update(|flat| {
             for group in groups.iter().filter(|group| group.offset < shared || group.offset >= heads) {
+                let used = &used[parts.of_entry(group.entry)];
                 let range = group.offset..group.offset + group.len;
                 let numbers = numbers(group);
                 flat[range.clone()]
@@ -172,6 +182,7 @@ impl AdamW {
             }
             for (index, state) in tables.iter_mut().enumerate() {
                 let now = numbers(&state.group);
+                let used = &used[parts.of_entry(state.group.entry)];
                 let before = state.history.len() as u32;
                 state.each_row([&mut *flat, &mut *first, &mut *second], |row, seen, [p, m, v], _| {
                     let of = |&(task, weight): &(usize, f32)| Some((rows.tables[task][index].row(row)?, weight));
@@ -320,7 +331,7 @@ mod tests {
     fn train(owner: Owner, settle: impl Fn(u64) -> bool) -> [Vec<u32>; 3] {
         let values = (0..ENTRIES * WIDTH).map(|i| (i as f32 * 0.37).sin()).collect();
         let arena = Arena::new(vec![("table".into(), Shape::from((ENTRIES, WIDTH)), owner, values)]).unwrap();
-        let store = Arc::new(GradientStore::new(&arena, 1));
+        let (store, parts) = (Arc::new(GradientStore::new(&arena, 1)), Parts::whole(&arena));
         let slot = arena.entries()["table"].slot;
         let mut adam = AdamW::new(&arena, AdamWOptions { betas: [0.9, 0.999], epsilon: 1e-8 }, |_| (1e-2, 0.1));
         for step in 0..60u64 {
@@ -331,7 +342,7 @@ mod tests {
             let gradient: Vec<f32> = (0..6 * WIDTH).map(|i| (i as f32 + step as f32 * 1.7).cos()).collect();
             Recorder::joint(&store, 6).record_rows(slot, &ids, &gradient, WIDTH);
             store.lock().finish();
-            adam.step(&arena, &store, &[1.0], 1.0 - step as f64 / 60.0, 0.5).unwrap();
+            adam.step(&arena, &store, (&parts, &[vec![1.0]]), 1.0 - step as f64 / 60.0, 0.5).unwrap();
             if settle(step) {
                 adam.settle(&arena).unwrap();
             }

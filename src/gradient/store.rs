@@ -1,6 +1,5 @@
 //! Where the backward pass leaves the gradients of parameters.
 
-use super::gramian::inner_products;
 use super::{Arena, Gradient, Owner, Row, Slot, TableRows};
 use half::bf16;
 use rayon::prelude::*;
@@ -31,7 +30,7 @@ pub struct Rows {
     /// Of each gradient row and entry, whether it was written since the last [`Rows::clear`]; heads' entries in row 0.
     written: Vec<Vec<bool>>,
     /// Of each gradient row, whether anything was.
-    used: Vec<bool>,
+    pub(super) used: Vec<bool>,
 }
 
 impl GradientStore {
@@ -143,32 +142,18 @@ impl Rows {
         (0..self.used.len()).filter(|&row| self.used[row]).collect()
     }
 
+    /// Multiplies the gradient of the heads' parameter in `slot`.
+    ///
+    /// # Panics
+    /// If it is no head's.
+    pub fn scale_head(&mut self, slot: Slot, factor: f64) {
+        let own = &mut self.heads[slot.offset - self.heads_start..][..slot.len];
+        own.iter_mut().for_each(|value| *value *= factor as f32);
+    }
+
     /// Squared Euclidean norm of the heads' gradients.
     pub fn heads_square(&self) -> f64 {
         squares(&self.heads)
-    }
-
-    /// Inner products of the gradient rows of the shared parameters, tables included: `[row][row]`. Rows that were not
-    /// used give zeros.
-    pub fn gramian(&self) -> Vec<Vec<f64>> {
-        let mut gramian = vec![vec![0.0; self.shared.len()]; self.shared.len()];
-        let used = self.used();
-        if let [only] = used[..] {
-            let tables: f64 = self.tables[only].iter().map(|rows| squares(rows.values())).sum();
-            if let Some(values) = self.shared[only].as_f32(0..self.shared[only].len()) {
-                gramian[only][only] = squares(values) + tables;
-                return gramian;
-            }
-        }
-        let dense = inner_products(&used.iter().map(|&row| &self.shared[row]).collect::<Vec<_>>());
-        for (i, &row) in used.iter().enumerate() {
-            for (j, &other) in used.iter().enumerate().take(i + 1) {
-                let tables: f64 = self.tables[row].iter().zip(&self.tables[other]).map(|(a, b)| a.dot(b)).sum();
-                gramian[row][other] = dense[i][j] + tables;
-                gramian[other][row] = gramian[row][other];
-            }
-        }
-        gramian
     }
 
     /// Offset in the arena of the first number that is NaN or infinite in any row, and the number.
@@ -181,7 +166,7 @@ impl Rows {
 /// Numbers of one chunk of a sum. Fixed, and chunks added in order: the same bytes whatever the number of threads.
 const CHUNK: usize = 1 << 14;
 
-fn squares(values: &[f32]) -> f64 {
+pub(super) fn squares(values: &[f32]) -> f64 {
     let partial: Vec<f64> = values.par_chunks(CHUNK).map(sum_of_squares).collect();
     partial.iter().sum()
 }

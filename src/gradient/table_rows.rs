@@ -61,6 +61,10 @@ impl TableRows {
         own.iter_mut().zip(numbers).for_each(|(sum, value)| *sum += value);
     }
 
+    pub(super) fn scale(&mut self, factor: f32) {
+        self.values.iter_mut().for_each(|value| *value *= factor);
+    }
+
     pub(super) fn clear(&mut self) {
         self.touched.iter().for_each(|&row| self.place[row as usize] = ABSENT);
         self.touched.clear();

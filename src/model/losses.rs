@@ -1,7 +1,7 @@
 //! The losses of a batch and their backward pass.
 
+use super::pass::Director;
 use crate::error::Result;
-use crate::gradient::Recorder;
 use crate::ops;
 use candle_core::{Tensor, Var};
 use std::ops::Range;
@@ -14,7 +14,7 @@ pub struct Losses {
     pub(super) hidden: Tensor,
     pub(super) tasks: Vec<TaskLoss>,
     /// Of a pass that keeps the tasks' gradients apart.
-    pub(super) rows: Option<Recorder>,
+    pub(super) rows: Option<Director>,
 }
 
 pub(super) struct TaskLoss {

@@ -9,7 +9,7 @@ mod weights;
 
 pub use backbones::{Backbone, BackboneConfig};
 pub use heads::{Head, HeadOptions, Prediction};
-pub use losses::Losses;
+pub use losses::{Losses, StateGradients};
 pub use multi_task::{ModelOptions, MultiTask};
-pub use pass::Pass;
+pub use pass::{GradientRows, Pass};
 pub use weights::{Weight, Weights};

@@ -6,7 +6,7 @@ use super::weights::take;
 use super::{Backbone, Head, HeadOptions, Losses, Pass, Prediction, Weight, Weights};
 use crate::data::{Batch, Packed};
 use crate::error::{Problem, Result};
-use crate::gradient::{Arena, Owner, Parameter};
+use crate::gradient::{Arena, Owner, Parameter, Slot};
 use crate::ops::philox;
 use crate::recipe::{Freeze, Pooling};
 use candle_core::{Device, Shape, Tensor, Var};
@@ -148,6 +148,12 @@ impl MultiTask {
         trained.map(|(spec, _)| below(spec.depth)).max().unwrap_or(0)
     }
 
+    /// Where the heads' parameters lie in the arena, with the number of their task.
+    pub fn head_slots(&self) -> impl Iterator<Item = (usize, Slot)> {
+        let parameters = self.heads.values().flat_map(|head| [(head.task, &head.weight), (head.task, &head.bias)]);
+        parameters.filter_map(|(task, parameter)| Some((task, parameter.slot?)))
+    }
+
     /// Numbers in the backbone and in all heads.
     pub fn size(&self) -> (usize, usize) {
         let backbone = self.parameters.iter().map(|(spec, _)| spec.shape.iter().product::<usize>()).sum();
@@ -195,8 +201,7 @@ impl MultiTask {
             let loss = head.loss(&logits, &task.targets)?;
             Ok(TaskLoss { task: task.task, loss, leaf, tokens: task.tokens.clone() })
         });
-        let rows = pass.tokens().filter(|_| pass.by_task());
-        Ok(Losses { tasks: tasks.collect::<Result<_>>()?, hidden, rows })
+        Ok(Losses { tasks: tasks.collect::<Result<_>>()?, hidden, rows: pass.director() })
     }
 
     /// Answers of some heads to every packed sequence, from one pass of the backbone: `[head][sequence]`.

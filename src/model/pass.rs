@@ -4,6 +4,7 @@ use crate::data::packing::Batch;
 use crate::gradient::{GradientStore, Recorder};
 use crate::ops::{Dropout, Noise, Precision};
 use candle_core::{DType, Device, Result, Var};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// One forward pass.
@@ -20,10 +21,66 @@ struct Recording {
     store: Arc<GradientStore>,
     /// A variable that makes candle record what follows.
     root: Var,
-    /// Tokens by gradient row: where tasks label the same tokens, the first of them has the row.
+    rows: GradientRows,
+    /// Tokens by gradient row.
     tokens: Recorder,
-    /// Whether each task has a gradient row of its own.
-    by_task: bool,
+}
+
+/// Which gradient row a task's gradient goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GradientRows {
+    /// All gradients to row 0.
+    Joint,
+    /// That of task t to row `first + t`.
+    Tasks {
+        /// Row of task 0.
+        first: usize,
+    },
+    /// What the first half of the sequences of task t gives to row t, what the others give to row `tasks + t`.
+    Halves {
+        /// Number of tasks.
+        tasks: usize,
+    },
+}
+
+impl GradientRows {
+    /// Number of gradient rows of a range of tokens.
+    fn spans(self) -> usize {
+        if matches!(self, Self::Halves { .. }) { 2 } else { 1 }
+    }
+
+    /// The gradient rows of a task, one a span.
+    fn of(self, task: usize) -> Vec<usize> {
+        match self {
+            Self::Joint => vec![0],
+            Self::Tasks { first } => vec![first + task],
+            Self::Halves { tasks } => vec![task, tasks + task],
+        }
+    }
+
+    /// Cuts `range` for [`GradientRows::of`], the middle given.
+    fn cut(self, range: &Range<usize>, middle: usize) -> Vec<Range<usize>> {
+        match self {
+            Self::Halves { .. } => vec![range.start..middle, middle..range.end],
+            _ => vec![range.clone()],
+        }
+    }
+}
+
+/// Directs the backward pass of a batch's tokens to gradient rows.
+#[derive(Debug)]
+pub(super) struct Director {
+    tokens: Recorder,
+    rows: GradientRows,
+}
+
+impl Director {
+    /// Sends the gradients of range `range` of the batch's tokens to the rows of `task`.
+    pub fn direct(&self, range: usize, task: usize) {
+        for (span, row) in self.rows.of(task).into_iter().enumerate() {
+            self.tokens.direct(range * self.rows.spans() + span, row);
+        }
+    }
 }
 
 impl Pass {
@@ -32,30 +89,43 @@ impl Pass {
         Self::default()
     }
 
+    /// A pass that records nothing, with dropout.
+    pub fn observing(noise: Noise) -> Self {
+        Self { noise: Some(noise), ..Self::default() }
+    }
+
     /// A pass over `batch` whose backward pass adds to `store`: to its only row, or to a row a task if it has more.
     /// Without noise there is no dropout.
     pub fn training(store: &Arc<GradientStore>, batch: &Batch, noise: Option<Noise>) -> Result<Self> {
-        Self::recording(store, batch, noise, store.row_count() > 1)
+        let rows = if store.row_count() > 1 { GradientRows::Tasks { first: 0 } } else { GradientRows::Joint };
+        Self::recording(store, batch, noise, rows)
     }
 
-    /// As [`Pass::training`], but all gradients go to the first row.
-    pub fn joint(store: &Arc<GradientStore>, batch: &Batch, noise: Option<Noise>) -> Result<Self> {
-        Self::recording(store, batch, noise, false)
-    }
-
-    fn recording(store: &Arc<GradientStore>, batch: &Batch, noise: Option<Noise>, by_task: bool) -> Result<Self> {
-        let spans = match by_task {
-            false => vec![(0, 0..batch.packed.tokens())],
-            true => {
-                let mut spans: Vec<_> = batch.tasks.iter().map(|task| (task.task, task.tokens.clone())).collect();
-                spans.dedup_by(|later, first| later.1 == first.1);
-                spans
+    /// As [`Pass::training`], with the rows named.
+    pub fn recording(
+        store: &Arc<GradientStore>,
+        batch: &Batch,
+        noise: Option<Noise>,
+        rows: GradientRows,
+    ) -> Result<Self> {
+        let mut spans = Vec::new();
+        if rows == GradientRows::Joint {
+            spans.push((0, 0..batch.packed.tokens()));
+        } else {
+            let mut before = None;
+            for task in batch.tasks.iter() {
+                // Where tasks label the same tokens, the first of them has the rows to begin with.
+                if before.replace(&task.tokens) == Some(&task.tokens) {
+                    continue;
+                }
+                let middle = task.sequences.start + task.sequences.len() / 2;
+                let middle = batch.packed.starts[middle] as usize;
+                spans.extend(rows.of(task.task).into_iter().zip(rows.cut(&task.tokens, middle)));
             }
-        };
-        let tokens = Recorder::split(store, spans);
+        }
         let root = Var::zeros(1, DType::F32, &Device::Cpu)?;
-        let recording = Some(Recording { store: store.clone(), root, tokens, by_task });
-        Ok(Self { recording, noise, ..Self::default() })
+        let tokens = Recorder::split(store, spans);
+        Ok(Self { recording: Some(Recording { store: store.clone(), root, rows, tokens }), noise, ..Self::default() })
     }
 
     /// The same pass with layers that multiply in `precision`.
@@ -89,16 +159,17 @@ impl Pass {
         self.recording.as_ref().map(|recording| recording.tokens.clone())
     }
 
-    /// Whether each task has a gradient row of its own.
-    pub fn by_task(&self) -> bool {
-        self.recording.as_ref().is_some_and(|recording| recording.by_task)
+    /// Directs gradients to rows, in a pass that keeps the tasks' apart.
+    pub(super) fn director(&self) -> Option<Director> {
+        let Recording { tokens, rows, .. } = self.recording.as_ref()?;
+        (*rows != GradientRows::Joint).then(|| Director { tokens: tokens.clone(), rows: *rows })
     }
 
-    /// Records gradients of ops over `len` rows that all belong to `task`.
+    /// Records gradients of ops over `len` rows that all belong to `task`, in the order of its sequences.
     pub fn task(&self, task: usize, len: usize) -> Option<Recorder> {
-        let recording = self.recording.as_ref()?;
-        let row = if recording.by_task { task } else { 0 };
-        Some(Recorder::split(&recording.store, [(row, 0..len)]))
+        let Recording { store, rows, .. } = self.recording.as_ref()?;
+        let spans = rows.of(task).into_iter().zip(rows.cut(&(0..len), len / 2));
+        Some(Recorder::split(store, spans))
     }
 
     /// A dropout with its own mask; none without noise or at probability 0.

@@ -48,9 +48,10 @@ pub struct Training {
     pub save_every: Option<usize>,
     /// Saved states that are kept, the newest ones.
     pub keep_states: usize,
-    /// Steps between measurements of the tasks' own gradients: norms and cosines; never if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub conflicts_every: Option<usize>,
+    /// Steps between measurements of the tasks' own gradients: norms and cosines; 0 for none.
+    pub conflicts_every: usize,
+    /// Whether those are told by layer, too.
+    pub conflicts_by_layer: bool,
     /// Number format of the computation.
     pub dtype: TrainingDtype,
     /// Layers keep only their input for the backward pass and are computed again there.
@@ -81,7 +82,8 @@ impl Default for Training {
             patience: None,
             save_every: None,
             keep_states: 2,
-            conflicts_every: None,
+            conflicts_every: 10,
+            conflicts_by_layer: false,
             dtype: TrainingDtype::F32,
             recompute: false,
             threads: None,

@@ -181,7 +181,6 @@ fn training(recipe: &Recipe) -> Check {
     count("patience", t.patience, "leave it out to never stop early")?;
     count("save_every", t.save_every, "leave it out to save at each evaluation")?;
     count("keep_states", Some(t.keep_states), "2 is usual")?;
-    count("conflicts_every", t.conflicts_every, "leave it out to measure nothing")?;
     count("threads", t.threads, "leave it out to use all cores")
 }
 

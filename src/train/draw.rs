@@ -1,9 +1,13 @@
 //! The rows of a step, and tasks that label the same inputs.
 
 use super::{Prepared, PreparedTask};
+use crate::data::random::Random;
 use crate::data::{Batch, Sampler};
 use crate::error::Result;
 use crate::recipe::{Recipe, Sampling};
+
+/// Tells the draws of validation batches from others.
+const VALIDATION: u64 = 0x7661_6c69_6461_7465;
 
 impl Prepared {
     /// Draws the rows of a run's batches; its tasks are the groups, each named as the first task in it.
@@ -34,6 +38,26 @@ impl Prepared {
         };
         let groups = self.groups.iter().zip(rows);
         Batch::new(groups.map(|(group, rows)| group.iter().map(|&task| member(task, rows)).collect()))
+    }
+
+    /// Validation rows of all tasks, as many tokens as a training batch has, drawn for step `step`: each task's share is the
+    /// same.
+    pub fn validation_batch(&self, step: u64) -> Batch {
+        let budget = self.recipe.training.batch_tokens / self.tasks.len().max(1);
+        let draw = |index: usize| {
+            let task = &self.tasks[index];
+            let mut order: Vec<usize> = (0..task.validation.len()).collect();
+            Random::new(&[self.recipe.training.seed, VALIDATION, index as u64, step]).shuffle(&mut order);
+            let mut tokens = 0;
+            let mut fits = |row: &usize| {
+                let first = tokens == 0;
+                tokens += task.validation[*row].encoded.ids.len();
+                first || tokens <= budget
+            };
+            let rows: Vec<_> = order.into_iter().take_while(|row| fits(row)).map(|row| &task.validation[row]).collect();
+            vec![(index, task.data.labels.len(), rows)]
+        };
+        Batch::new((0..self.tasks.len()).map(draw))
     }
 
     /// Tokens of a row of a group.

@@ -35,7 +35,7 @@ impl MemoryPlan {
         let training = &prepared.recipe.training;
         let (arena, config) = (model.arena(), model.config());
         let (backbone, heads) = model.size();
-        let rows = if training.conflicts_every.is_some() { prepared.tasks.len() } else { 1 };
+        let rows = super::trainer::gradient_rows(&prepared.recipe);
         let tokens = training.batch_tokens;
         Self {
             parameters: FLOAT * (backbone + heads + arena.len()),

@@ -11,9 +11,11 @@ mod progress;
 mod run;
 mod schedule;
 mod state;
+mod telemetry;
 mod trainer;
+mod weighing;
 
-pub use conflicts::Conflicts;
+pub use conflicts::{Conflicts, Persistent};
 pub use evaluate::{Scores, evaluate};
 pub use export::export;
 pub use memory::{MemoryPlan, peak_memory};

@@ -1,6 +1,6 @@
 //! What a run tells while it goes on.
 
-use super::{Scores, StepReport};
+use super::{Persistent, Scores, StepReport};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,16 @@ pub enum Event<'a> {
     Evaluated(&'a Evaluation),
     /// The state was saved.
     Saved,
+    /// The gradients of two tasks conflict most of the time. Told once a pair.
+    Conflict(Persistent),
+    /// At the end: how often the balancing method had no answer of its own, and why the last time. Its last weights
+    /// counted then.
+    Unsolved {
+        /// Times it was asked in vain.
+        steps: u64,
+        /// What it said.
+        why: &'a str,
+    },
     /// Training stops early: so many evaluations without a better score.
     EarlyStop(usize),
 }

@@ -1,9 +1,12 @@
 //! A whole run: steps, evaluations, saved states, the best weights at the end.
 
+use super::conflicts::Watch;
 use super::feed::Feed;
 use super::progress::{Evaluation, Event, Observer, StepEvent};
 use super::state::{Position, RunState, StateArrays, save_state};
+use super::telemetry::step_line;
 use super::{LearningRate, MemoryPlan, Prepared, PreparedTask, Scores, Trainer, evaluate, export};
+use crate::balance::Needs;
 use crate::checkpoint::{MODEL_FILE, Manifest};
 use crate::data::{Example, Sampler};
 use crate::error::{IoContext, Problem, Result};
@@ -37,6 +40,7 @@ pub struct Run {
     folder: PathBuf,
     backbone_hash: String,
     metrics: File,
+    watch: Watch,
 }
 
 /// How a run ended.
@@ -95,6 +99,7 @@ impl Run {
         };
         run.sampler.restore(sampler)?;
         run.trainer.balance.restore(&state.position.balance)?;
+        run.trainer.restore_history(&state.history)?;
         run.trainer.restore(&state.parameters, state.first, state.second, state.position.step as u64)?;
         run.best = if state.best.is_empty() { state.parameters } else { state.best };
         run.position = state.position;
@@ -104,7 +109,7 @@ impl Run {
 
     fn new(prepared: Prepared, folder: &Path) -> Result<Self> {
         let recipe = &prepared.recipe;
-        let trainer = Trainer::new(prepared.model()?, recipe);
+        let mut trainer = Trainer::new(prepared.model()?, recipe);
         let sampler = prepared.sampler()?;
         let steps = planned_steps(&prepared, sampler.clone());
         let rounds = if recipe.training.steps.is_some() { 1.0 } else { recipe.training.epochs.max(1.0) };
@@ -115,18 +120,26 @@ impl Run {
             json!([prepared.fingerprints(), backbone_hash, prepared.tokenizer.fingerprint(), recipe, layout]);
         let fingerprint = sha256_hex(started_with.to_string().as_bytes());
         let metrics = folder.join(METRICS_FILE);
+        let rate = LearningRate::new(&recipe.training, steps);
+        let evaluate_every = recipe.training.evaluate_every.unwrap_or((steps as f64 / rounds).ceil() as usize).max(1);
+        let prepared = Arc::new(prepared);
+        if trainer.balance.needs() == Needs::Validation {
+            let prepared = prepared.clone();
+            trainer.validation = Some(Box::new(move |step| prepared.validation_batch(step)));
+        }
         Ok(Self {
-            rate: LearningRate::new(&recipe.training, steps),
-            evaluate_every: recipe.training.evaluate_every.unwrap_or((steps as f64 / rounds).ceil() as usize).max(1),
+            rate,
+            evaluate_every,
             position: Position { fingerprint, ..Position::default() },
             best: Vec::new(),
             folder: folder.to_owned(),
             metrics: File::options().create(true).append(true).open(&metrics).at("open", &metrics)?,
+            watch: Watch::default(),
             backbone_hash,
             steps,
             sampler,
             trainer,
-            prepared: Arc::new(prepared),
+            prepared,
         })
     }
 
@@ -185,23 +198,12 @@ impl Run {
         self.position.step += 1;
         self.position.sampler = Some(sampler);
         self.position.tokens += report.tokens as u64;
-        let named = |values: Vec<serde_json::Value>| -> serde_json::Map<String, serde_json::Value> {
-            self.prepared.recipe.tasks.keys().cloned().zip(values).collect()
-        };
-        let mut line = json!({
-            "step": self.position.step,
-            "loss": report.loss,
-            "losses": named(report.losses.iter().map(|loss| json!(loss)).collect()),
-            "weights": named(report.weights.iter().map(|weight| json!(weight)).collect()),
-            "gradient_norm": report.gradient_norm,
-            "rate_factor": factor,
-            "tokens": self.position.tokens,
-        });
-        if let Some(conflicts) = &report.conflicts {
-            line["gradient_norms"] = json!(named(conflicts.norms.iter().map(|norm| json!(norm)).collect()));
-            let rows = conflicts.cosines.iter().map(|row| json!(named(row.iter().map(|cos| json!(cos)).collect())));
-            line["gradient_cosines"] = json!(named(rows.collect()));
-        }
+        let names: Vec<&str> = self.prepared.recipe.tasks.keys().map(String::as_str).collect();
+        let mut line = serde_json::Map::from_iter([("step".to_owned(), json!(self.position.step))]);
+        line.extend(step_line(&report, &names, self.trainer.parts()));
+        line.insert("rate_factor".into(), json!(factor));
+        line.insert("tokens".into(), json!(self.position.tokens));
+        let line = serde_json::Value::Object(line);
         self.log(&line)?;
         observer.event(&Event::Step(StepEvent {
             step: self.position.step,
@@ -209,6 +211,9 @@ impl Run {
             factor,
             report: &report,
         }));
+        for pair in report.conflicts.iter().flat_map(|conflicts| self.watch.look(conflicts)) {
+            observer.event(&Event::Conflict(pair));
+        }
         Ok(())
     }
 
@@ -217,6 +222,7 @@ impl Run {
         observer.event(&Event::Evaluating);
         let tasks = self.scores(|task| Some(&task.validation), self.trainer.precision())?;
         let score = mean_score(&tasks, &self.prepared.tasks);
+        self.trainer.balance.scored(&main_scores(&tasks, &self.prepared.tasks));
         let mut evaluation = Evaluation { step: self.position.step, tasks, score, best: false };
         evaluation.best = self.position.evaluated(&evaluation);
         if evaluation.best {
@@ -234,6 +240,9 @@ impl Run {
     }
 
     fn finish(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        if let (steps @ 1.., Some(why)) = self.trainer.balance.unsolved() {
+            observer.event(&Event::Unsolved { steps, why });
+        }
         self.trainer.set_parameters(&self.best)?;
         observer.event(&Event::Evaluating);
         // What is published is what the exported weights give in f32, as every later evaluation of them.
@@ -279,10 +288,11 @@ impl Run {
     fn save(&mut self) -> Result<()> {
         self.metrics.sync_all().at("write", self.folder.join(METRICS_FILE))?;
         self.position.balance = self.trainer.balance.state();
+        let history = &self.trainer.history()[..];
         let (position, best, folder) = (&self.position, &self.best[..], &self.folder);
         let keep = self.prepared.recipe.training.keep_states;
         self.trainer.read(|parameters, [first, second]| {
-            save_state(folder, position, &StateArrays { parameters, first, second, best }, keep)
+            save_state(folder, position, &StateArrays { parameters, first, second, best, history }, keep)
         })?
     }
 
@@ -309,17 +319,22 @@ fn planned_steps(prepared: &Prepared, mut sampler: Sampler) -> usize {
     batches.div_ceil(training.accumulate)
 }
 
+/// The main metric of each task, lower-is-better ones negated.
+fn main_scores(scores: &IndexMap<String, Scores>, tasks: &[PreparedTask]) -> Vec<Option<f64>> {
+    let main = |(scores, task): (&Scores, &PreparedTask)| {
+        let value = scores.metrics.values().next().copied().flatten()?;
+        Some(if task.metrics[0].higher_is_better() { value } else { -value })
+    };
+    scores.values().zip(tasks).map(main).collect()
+}
+
 /// Stands for an undefined metric: worse than any value, and finite, so that it can be saved.
 const UNDEFINED: f64 = -1e30;
 
 /// Mean of the main metrics, lower-is-better ones negated; an undefined metric is worse than any value.
 fn mean_score(scores: &IndexMap<String, Scores>, tasks: &[PreparedTask]) -> f64 {
-    let main = |(scores, task): (&Scores, &PreparedTask)| match scores.metrics.values().next().copied().flatten() {
-        Some(value) if task.metrics[0].higher_is_better() => value,
-        Some(value) => -value,
-        None => UNDEFINED,
-    };
-    scores.values().zip(tasks).map(main).sum::<f64>() / tasks.len() as f64
+    let main = main_scores(scores, tasks);
+    main.iter().map(|score| score.unwrap_or(UNDEFINED)).sum::<f64>() / tasks.len() as f64
 }
 
 /// The metrics of the steps that the saved state knows; later lines are written again by the resumed run.

@@ -43,9 +43,11 @@ pub struct RunState {
     pub second: Vec<f32>,
     /// The arena at the best step.
     pub best: Vec<f32>,
+    /// What the balancing method keeps of past gradients.
+    pub history: Vec<f32>,
 }
 
-/// The arrays of a state that is saved, each as long as the arena; no best parameters before the first evaluation.
+/// The arrays of a state that is saved, each as long as the arena but for the last; no best parameters before the first evaluation.
 pub struct StateArrays<'a> {
     /// The arena.
     pub parameters: &'a [f32],
@@ -55,6 +57,8 @@ pub struct StateArrays<'a> {
     pub second: &'a [f32],
     /// The arena at the best step.
     pub best: &'a [f32],
+    /// What the balancing method keeps of past gradients, of any length.
+    pub history: &'a [f32],
 }
 
 /// Saves the state of the run in `run`, and removes all but the newest `keep`. Older states stay until the new one is on
@@ -65,8 +69,13 @@ pub struct StateArrays<'a> {
 pub fn save_state(run: &Path, position: &Position, arrays: &StateArrays, keep: usize) -> Result<()> {
     let path = folder(run).join(format!("step-{}.safetensors", position.step));
     std::fs::create_dir_all(folder(run)).at("create", folder(run))?;
-    let arrays =
-        [("parameters", arrays.parameters), ("first", arrays.first), ("second", arrays.second), ("best", arrays.best)];
+    let arrays = [
+        ("parameters", arrays.parameters),
+        ("first", arrays.first),
+        ("second", arrays.second),
+        ("best", arrays.best),
+        ("history", arrays.history),
+    ];
     let tensors = arrays.map(|(name, values)| TensorData { name: name.into(), shape: vec![values.len()], values });
     let position = serde_json::to_string(position).expect("numbers and names are always JSON");
     write_file(&path, |out| write_tensors(out, &path, &tensors, CheckpointDtype::F32, &[("position", &position)]))?;
@@ -119,6 +128,7 @@ impl RunState {
             first: array("first")?,
             second: array("second")?,
             best: array("best")?,
+            history: array("history")?,
         })
     }
 

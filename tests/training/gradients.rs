@@ -4,7 +4,7 @@ use crate::setup::{Setup, task_batch};
 use crate::support::{Golden, Random, relative_error};
 use mtl_zoo::data::packing::IGNORE;
 use mtl_zoo::data::{Batch, Packed, Targets, TaskBatch};
-use mtl_zoo::gradient::GradientStore;
+use mtl_zoo::gradient::{GradientStore, Parts};
 use mtl_zoo::model::{BackboneConfig, HeadOptions, ModelOptions, MultiTask, Pass};
 use mtl_zoo::ops::{Noise, Precision};
 use mtl_zoo::recipe::{Freeze, Pooling, TaskType};
@@ -225,7 +225,7 @@ fn measured_conflicts_are_those_of_the_tasks_gradients_and_change_no_step() {
     let expected = plain.step(std::slice::from_ref(batch), 1.0).unwrap();
     assert_eq!(expected.conflicts, None);
 
-    setup.recipe.training.conflicts_every = Some(1);
+    setup.recipe.training.conflicts_every = 1;
     let mut measuring = Trainer::new(setup.model(), &setup.recipe);
     let report = measuring.step(std::slice::from_ref(&setup.batches[0]), 1.0).unwrap();
     assert!((report.gradient_norm / expected.gradient_norm - 1.0).abs() < 1e-5);
@@ -260,7 +260,7 @@ fn rows_in_bf16_are_the_rows_rounded() {
             store.lock().finish();
         }
         let rows = store.lock();
-        ((0..4).map(|row| rows.whole(row)).collect::<Vec<_>>(), rows.gramian())
+        ((0..4).map(|row| rows.whole(row)).collect::<Vec<_>>(), rows.gramians(&Parts::whole(model.arena())).remove(0))
     };
     let (exact, gramian) = run(GradientStore::new(model.arena(), 4));
     let (rounded, rounded_gramian) = run(GradientStore::in_bf16(model.arena(), 4));

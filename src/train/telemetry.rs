@@ -1,0 +1,38 @@
+//! The lines of a run's metrics.
+
+use super::{Conflicts, StepReport};
+use serde_json::{Map, Value, json};
+
+/// What of a step goes into the metrics, tasks and parts of the shared parameters by name.
+pub(super) fn step_line(report: &StepReport, tasks: &[&str], parts: &[String]) -> Map<String, Value> {
+    let named = |values: Vec<Value>| -> Value { tasks.iter().map(|name| (*name).to_owned()).zip(values).collect() };
+    let by_part = |values: Vec<Value>| -> Value { parts.iter().cloned().zip(values).collect() };
+    let numbers = |values: &[f64]| named(values.iter().map(|value| json!(value)).collect());
+    let norms = |conflicts: &Conflicts| named(conflicts.norms.iter().map(|norm| json!(norm)).collect());
+    let cosines = |conflicts: &Conflicts| {
+        let row = |row: &Vec<Option<f64>>| named(row.iter().map(|cosine| json!(cosine)).collect());
+        named(conflicts.cosines.iter().map(row).collect())
+    };
+    let mut line = Map::new();
+    line.insert("loss".into(), json!(report.loss));
+    line.insert("losses".into(), named(report.losses.iter().map(|loss| json!(loss)).collect()));
+    let weights = match &report.weights[..] {
+        [all] => numbers(all),
+        parts => by_part(parts.iter().map(|part| numbers(part)).collect()),
+    };
+    line.insert("weights".into(), weights);
+    line.insert("gradient_norm".into(), json!(report.gradient_norm));
+    if let Some(conflicts) = &report.conflicts {
+        line.insert("gradient_norms".into(), norms(conflicts));
+        line.insert("gradient_cosines".into(), cosines(conflicts));
+    }
+    if !report.conflicts_by_layer.is_empty() {
+        let all = &report.conflicts_by_layer;
+        line.insert("gradient_norms_by_layer".into(), by_part(all.iter().map(norms).collect()));
+        line.insert("gradient_cosines_by_layer".into(), by_part(all.iter().map(cosines).collect()));
+    }
+    if let Some(why) = &report.unsolved {
+        line.insert("unsolved".into(), json!(why));
+    }
+    line
+}
