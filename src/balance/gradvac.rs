@@ -1,6 +1,6 @@
 //! GradVac: raise cosines to what they usually are.
 
-use super::method::read_tasks;
+use super::method::{bad_state, read_tasks};
 use super::pcgrad::orders;
 use super::solve::gramian;
 use super::{Matrix, Method, Settings, Step, Unsolved};
@@ -36,21 +36,22 @@ impl GradVac {
         for (task, others) in orders.iter().enumerate() {
             let mut mix = vec![0.0; tasks.len()];
             mix[task] = 1.0;
-            let along = |mix: &[f64], other: usize| -> f64 {
-                mix.iter().enumerate().map(|(i, share)| share * gramian[(i, other)]).sum()
-            };
+            // Of the changed gradient with the others as they were.
+            let mut products = gramian.column(task).clone_owned();
             for &other in others {
-                let square: f64 = mix.iter().enumerate().map(|(i, share)| share * along(&mix, i)).sum();
+                let square: f64 = mix.iter().zip(&products).map(|(share, product)| share * product).sum();
                 let (norm, other_norm) = (square.max(0.0).sqrt(), gramian[(other, other)].max(0.0).sqrt());
                 if norm == 0.0 || other_norm == 0.0 {
                     continue;
                 }
-                let cosine = (along(&mix, other) / norm / other_norm).clamp(-1.0, 1.0);
+                let cosine = (products[other] / norm / other_norm).clamp(-1.0, 1.0);
                 let usual = &mut self.cosines[tasks[task]][tasks[other]];
                 if cosine < *usual {
                     let sine = |cosine: f64| (1.0 - cosine * cosine).sqrt();
                     let aim = sine(*usual).max(SINE);
-                    mix[other] += norm * (*usual * sine(cosine) - cosine * aim) / (other_norm * aim);
+                    let more = norm * (*usual * sine(cosine) - cosine * aim) / (other_norm * aim);
+                    mix[other] += more;
+                    products += gramian.column(other) * more;
                 }
                 *usual += self.beta * (cosine - *usual);
             }
@@ -73,7 +74,11 @@ impl Method for GradVac {
     fn restore(&mut self, state: &serde_json::Value) -> Result<()> {
         let tasks = self.cosines.len();
         let rows: Vec<serde_json::Value> = read_tasks(state, tasks)?;
-        self.cosines = rows.iter().map(|row| read_tasks(row, tasks)).collect::<Result<_>>()?;
+        let cosines: Vec<Vec<f64>> = rows.iter().map(|row| read_tasks(row, tasks)).collect::<Result<_>>()?;
+        if !cosines.iter().flatten().all(|cosine| cosine.abs() <= 1.0) {
+            return Err(bad_state("a cosine beyond 1".into()));
+        }
+        self.cosines = cosines;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! MoDo: shares that follow two half batches.
 
-use super::method::read_tasks;
+use super::method::{bad_state, read_tasks};
 use super::solve::{Vector, gramian, of_mean, onto_simplex};
 use super::{Method, Settings, Step, Unsolved};
 use crate::error::Result;
@@ -66,7 +66,11 @@ impl Shares {
     }
 
     pub(super) fn restore(&mut self, state: &serde_json::Value) -> Result<()> {
-        self.0 = read_tasks(state, self.0.len())?;
+        let shares: Vec<f64> = read_tasks(state, self.0.len())?;
+        if !shares.iter().all(|share| (0.0..=1.0 + 1e-9).contains(share)) {
+            return Err(bad_state("a share that is not from 0 to 1".into()));
+        }
+        self.0 = shares;
         Ok(())
     }
 }

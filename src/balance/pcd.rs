@@ -1,6 +1,6 @@
 //! PCD: one task first, the others not forgotten.
 
-use super::method::read_tasks;
+use super::method::{bad_state, read_tasks};
 use super::solve::{Vector, gramian, nonnegative, part};
 use super::{Matrix, Method, Settings, Step, Unsolved};
 use crate::error::Result;
@@ -67,7 +67,11 @@ impl Method for Pcd {
     }
 
     fn restore(&mut self, state: &serde_json::Value) -> Result<()> {
-        self.squares = read_tasks(state, self.squares.len())?;
+        let squares: Vec<(f64, u32)> = read_tasks(state, self.squares.len())?;
+        if !squares.iter().all(|(mean, _)| *mean >= 0.0) {
+            return Err(bad_state("a negative mean of squares".into()));
+        }
+        self.squares = squares;
         Ok(())
     }
 }
