@@ -50,7 +50,7 @@ impl Dwa {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             temperature: settings.number("temperature"),
-            period: settings.whole("period").max(1),
+            period: settings.whole("period"),
             tasks: vec![Pace::default(); settings.tasks()],
         }
     }

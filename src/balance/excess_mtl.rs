@@ -30,7 +30,7 @@ impl ExcessMtl {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             rate: settings.number("learning_rate"),
-            warmup: settings.whole("warmup").max(1),
+            warmup: settings.whole("warmup"),
             tasks: vec![Task::default(); settings.tasks()],
         }
     }

@@ -23,8 +23,24 @@ pub enum Needs {
     Squares,
     /// Every number of every task's gradient: [`Method::elements`].
     Elements,
-    /// The inner products of validation gradients and task gradients: [`Step::validation`].
+    /// [`Step::gramian`], and the inner products of validation gradients and task gradients: [`Step::validation`].
     Validation,
+}
+
+impl Needs {
+    /// In a word or two.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Losses => "losses",
+            Self::LossesTwice => "losses twice",
+            Self::Gramian => "gramian",
+            Self::Halves => "gramian of halves",
+            Self::Traces => "traces",
+            Self::Squares => "squares",
+            Self::Elements => "elements",
+            Self::Validation => "validation",
+        }
+    }
 }
 
 /// What is known of a step. Tasks without examples in it are left out.

@@ -28,7 +28,7 @@ impl Stch {
         Self {
             mu: settings.number("mu"),
             logarithm: settings.switch("logarithm"),
-            warmup: settings.whole("warmup").max(1),
+            warmup: settings.whole("warmup"),
             first: vec![(0.0, 0); settings.tasks()],
         }
     }

@@ -123,6 +123,16 @@ impl Parameter {
         }
     }
 
+    /// "number", "whole", "switch" or "word".
+    pub fn kind_name(&self) -> &'static str {
+        match &self.kind {
+            ParameterKind::Number { .. } => "number",
+            ParameterKind::Whole { .. } => "whole",
+            ParameterKind::Switch { .. } => "switch",
+            ParameterKind::Word { .. } => "word",
+        }
+    }
+
     /// What it may be, in the words of error messages.
     pub fn expected(&self) -> String {
         match &self.kind {
@@ -213,7 +223,7 @@ static METHODS: &[BalanceMethod] = &[
     ]),
     method("excess_mtl", "tasks that are far from their best weigh more", &[
         number("learning_rate", 1.0, Positive, "growth of a weight's logarithm with the excess risk"),
-        whole("warmup", 0, 0, "steps with equal weights whose mean risk is that of the start"),
+        whole("warmup", 1, 1, "steps with equal weights whose mean risk is that of the start"),
     ]),
     method("db_mtl", "traces of the gradients of log losses, all as long as the longest", &[
         number("beta", 0.9, BelowOne, "share of the past in a trace, in the first step"),
@@ -225,6 +235,13 @@ static METHODS: &[BalanceMethod] = &[
         number("decay", 0.5, NotNegative, "how both fall: with the steps to this power"),
         number("rho", 0.0, NotNegative, "pull towards equal shares"),
         switch("scaled", true, "gradients are scaled to the length of their loss"),
+    ]),
+    method("modo", "shares of the shortest combination, learned from two halves of each batch", &[
+        number("gamma", 1e-3, Positive, "learning rate of the shares"),
+        number("rho", 0.1, NotNegative, "pull towards equal shares"),
+    ]),
+    method("sdmgrad", "as modo, pulled towards the mean gradient", &[
+        number("lambda", 0.3, NotNegative, "strength of that pull"),
     ]),
     method("graddrop", "each number of the gradient takes one sign", &[
         number("leak", 0.0, Share, "share that stays of the numbers of the other sign"),
@@ -268,13 +285,6 @@ static METHODS: &[BalanceMethod] = &[
     method("pcd", "the first task's gradient, with a share of gain for every other", &[
         number("tau", 0.02, Share, "that share, of what a task's own gradient would give it"),
         number("beta", 0.999, BelowOne, "decay of the running mean of squared norms"),
-    ]),
-    method("modo", "shares of the shortest combination, learned from two halves of each batch", &[
-        number("gamma", 1e-3, Positive, "learning rate of the shares"),
-        number("rho", 0.1, NotNegative, "pull towards equal shares"),
-    ]),
-    method("sdmgrad", "as modo, pulled towards the mean gradient", &[
-        number("lambda", 0.3, NotNegative, "strength of that pull"),
     ]),
     method("auto_lambda", "weights learned on the sum of the validation losses", &[VALIDATION_RATE]),
     method("forum", "weights learned on all validation losses, as long as training goes on", &[
