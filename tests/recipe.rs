@@ -4,8 +4,8 @@
 use mtl_zoo::catalog::Catalog;
 use mtl_zoo::error::{Error, Result};
 use mtl_zoo::recipe::{
-    Balance, Balanced, CardKind, CheckpointDtype, ClassWeights, Files, Freeze, Override, Pooling, Recipe, RecipeSource,
-    Sampling, Schedule, Split, TaskType,
+    Balance, BalanceMethod, Balanced, CardKind, CheckpointDtype, ClassWeights, Files, Freeze, Level, Override,
+    ParameterValue, Pooling, Recipe, RecipeSource, Sampling, Schedule, Split, TaskType,
 };
 use std::path::Path;
 
@@ -42,7 +42,7 @@ fn the_smallest_recipe_has_every_default() {
     assert_eq!(recipe.backbone.id, "bundled");
     assert_eq!(recipe.training.learning_rate, 5e-5);
     assert_eq!(recipe.sampling, Sampling::Proportional {});
-    assert_eq!(recipe.balance, Balance::Equal {});
+    assert_eq!(recipe.balance, Balance::new("equal"));
     let task = &recipe.tasks["a"];
     assert_eq!(task.kind, TaskType::Classification);
     assert_eq!(task.train, Files::One("/data/a.csv".into()));
@@ -67,6 +67,8 @@ fn a_resolved_recipe_is_read_as_itself() {
         "learning_rate = 0.00005",
         "betas = [0.9, 0.999]",
         "method = \"equal\"",
+        "level = \"trunk\"",
+        "every = 1\n",
         "dropout = 0.1\n",
     ] {
         assert!(text.contains(default), "no `{default}` in:\n{text}");
@@ -184,11 +186,53 @@ fn overrides_win_in_their_order() {
     assert_eq!(recipe.tasks["two"].labels.as_ref().unwrap().len(), 2);
     // Another method does not take the numbers of the one before.
     assert_eq!(recipe.sampling, Sampling::Temperature { temperature: 2.0 });
-    assert_eq!(recipe.balance, Balance::Equal {});
+    assert_eq!(recipe.balance, Balance::new("equal"));
 
     // Files named on the command line are those of the current folder.
     let recipe = good(TASK, &["tasks.a.train=mine.csv"]);
     assert_eq!(recipe.tasks["a"].train, Files::One(std::env::current_dir().unwrap().join("mine.csv")));
+}
+
+#[test]
+fn balancing_methods_have_their_parameters() {
+    let balance = |text: &str, overrides: &[&str]| good(&format!("[balance]\n{text}\n{TASK}"), overrides).balance;
+    let mut cagrad = Balance::new("cagrad");
+    assert_eq!(balance("method = \"cagrad\"", &[]), cagrad);
+    cagrad.parameters.insert("c".into(), ParameterValue::Number(1.0));
+    (cagrad.level, cagrad.every) = (Level::Layers, 4);
+    // A whole number is a number.
+    assert_eq!(balance("method = \"cagrad\"\nc = 1\nlevel = \"layers\"\nevery = 4", &[]), cagrad);
+    // Another method does not take the parameters of the one before, but what all of them have.
+    let other = balance("method = \"cagrad\"\nc = 1\nlevel = \"layers\"\nevery = 4", &["balance.method=dwa"]);
+    assert_eq!(other, Balance { level: Level::Layers, every: 4, ..Balance::new("dwa") });
+    let same = balance("method = \"cagrad\"\nc = 1", &["balance.method=cagrad", "balance.every=2"]);
+    assert_eq!(same, Balance { level: Level::Trunk, every: 2, ..cagrad });
+    let fixed = balance("method = \"dwa\"\nperiod = 2", &["balance.method=fixed", "balance.weights.a=2"]);
+    assert_eq!(fixed, Balance::fixed([("a".to_owned(), 2.0)].into_iter().collect()));
+}
+
+#[test]
+fn every_balancing_method_is_read_as_it_was_written() {
+    for method in BalanceMethod::ALL {
+        let weights = if method.name == "fixed" { "weights = { a = 2 }" } else { "" };
+        let recipe = good(&format!("[balance]\nmethod = \"{}\"\n{weights}\n{TASK}", method.name), &[]);
+        let text = recipe.to_toml();
+        for parameter in method.parameters {
+            assert!(text.contains(&format!("\n{} = ", parameter.name)), "{} in {text}", parameter.name);
+            assert!(parameter.accepts(&parameter.default_value()), "{}: {}", method.name, parameter.name);
+        }
+        assert_eq!(good(&text, &[]), recipe, "{text}");
+        let json = serde_json::to_string(&recipe).unwrap();
+        assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe, "{json}");
+    }
+}
+
+#[test]
+fn weights_of_absent_tasks_are_dropped() {
+    let two = format!("{TASK}{}", TASK.replace("tasks.a", "tasks.b"));
+    let mut recipe = good(&format!("[balance]\nmethod = \"fixed\"\nweights = {{ a = 2, b = 3 }}\n{two}"), &[]);
+    recipe.keep_tasks(&["b".into()]).unwrap();
+    assert_eq!(recipe.balance, Balance::fixed([("b".to_owned(), 3.0)].into_iter().collect()));
 }
 
 #[test]
@@ -529,7 +573,64 @@ const BEFORE_TASK: &[Bad] = &[
         "r.toml:3: `balance.weights.a`:", "found -1", "expected a number, 0 or more", "help: 1 is neutral, 0 leaves the task out",
     ]),
     ("[balance]\nmethod = \"equals\"\n", [
-        "r.toml:2: `balance.method`:", "found \"equals\"", "expected `equal` or `fixed`", "help: did you mean `equal`?",
+        "r.toml:2: `balance.method`:", "found \"equals\"", "expected the name of a balancing method", "help: did you mean `equal`?",
+    ]),
+    ("[balance]\nmethod = \"best\"\n", [
+        "r.toml:2: `balance.method`:", "found \"best\"", "expected the name of a balancing method", "help: `mtl-zoo list balance` shows them",
+    ]),
+    ("[balance]\nevery = 2\n", [
+        "r.toml:1: `balance.method`:", "found nothing", "expected text in quotes", "help: add `method = \"equal\"`",
+    ]),
+    ("balance = \"cagrad\"\n", [
+        "r.toml:1: `balance`:", "found \"cagrad\"", "expected a table with a `method`", "help: write `balance = { method = \"cagrad\" }`",
+    ]),
+    ("[balance]\nmethod = 3\n", [
+        "r.toml:2: `balance.method`:", "found 3", "expected text in quotes", "help: put it in quotes: \"3\"",
+    ]),
+    ("[balance]\nmethod = \"cagrad\"\nc = -0.4\n", [
+        "r.toml:3: `balance.c`:", "found -0.4", "expected a number, 0 or more", "help: 0.5 is the default: how far from the mean gradient",
+    ]),
+    ("[balance]\nmethod = \"cagrad\"\nc = \"0.4\"\n", [
+        "r.toml:3: `balance.c`:", "found \"0.4\"", "expected a number, 0 or more", "help: 0.5 is the default",
+    ]),
+    ("[balance]\nmethod = \"cagrad\"\nc = [0.4]\n", [
+        "r.toml:3: `balance.c`:", "found [0.4]", "expected a number, 0 or more", "help: 0.5 is the default",
+    ]),
+    ("[balance]\nmethod = \"cagrad\"\nc = nan\n", [
+        "r.toml:3: `balance.c`:", "found nan", "expected a number, 0 or more", "help: 0.5 is the default",
+    ]),
+    ("[balance]\nmethod = \"dwa\"\nperiod = 1.5\n", [
+        "r.toml:3: `balance.period`:", "found 1.5", "expected a whole number, 1 or more", "help: 1 is the default: steps whose mean losses",
+    ]),
+    ("[balance]\nmethod = \"dwa\"\nperiod = 0\n", [
+        "r.toml:3: `balance.period`:", "found 0", "expected a whole number, 1 or more", "help: 1 is the default",
+    ]),
+    ("[balance]\nmethod = \"stch\"\nlogarithm = 1\n", [
+        "r.toml:3: `balance.logarithm`:", "found 1", "expected true or false", "help: false is the default",
+    ]),
+    ("[balance]\nmethod = \"rlw\"\ndistribution = \"gauss\"\n", [
+        "r.toml:3: `balance.distribution`:", "found \"gauss\"", "expected \"normal\" or \"uniform\" or", "help: \"normal\" is the default",
+    ]),
+    ("[balance]\nmethod = \"dwa\"\ntemprature = 2\n", [
+        "r.toml:3: `balance.temprature`:", "found an unknown key", "expected `method`, `level`, `every`, `temperature` or `period`", "help: did you mean `temperature`?",
+    ]),
+    ("[balance]\nmethod = \"equal\"\ntemperature = 2\n", [
+        "r.toml:3: `balance.temperature`:", "found an unknown key", "expected `method`, `level` or `every`", "help: `temperature` is of `dwa`: name that method or remove",
+    ]),
+    ("[balance]\nmethod = \"equal\"\nweights = { a = 2 }\n", [
+        "r.toml:3: `balance.weights`:", "found an unknown key", "expected `method`, `level` or `every`", "help: `weights` is of `fixed`: name that method or remove",
+    ]),
+    ("[balance]\nmethod = \"fixed\"\n", [
+        "r.toml:1: `balance.weights`:", "found nothing", "expected a table with a weight for some tasks", "help: add `weights = { TASK = 2.0 }`",
+    ]),
+    ("[balance]\nmethod = \"cagrad\"\nlevel = \"layer\"\n", [
+        "r.toml:3: `balance.level`:", "found \"layer\"", "expected `trunk`, `layers` or `representation`", "help: did you mean `layers`?",
+    ]),
+    ("[balance]\nmethod = \"cagrad\"\nevery = 0\n", [
+        "r.toml:3: `balance.every`:", "found 0", "expected a whole number, 1 or more", "help: 1 computes the weights at each step",
+    ]),
+    ("[balance]\nmethod = \"cagrad\"\nevery = 0.5\n", [
+        "r.toml:3: `balance.every`:", "found 0.5", "expected a whole number, 0 or more", "help: write a number without a fraction",
     ]),
     ("[checkpoint]\ndtype = \"fp16\"\n", [
         "r.toml:2: `checkpoint.dtype`:", "found \"fp16\"", "expected `f32`, `f16` or `bf16`", "help: did you mean `f16`?",

@@ -249,3 +249,111 @@ fn answer(method: &mut dyn Method, step: &Step) -> Result<Vec<f64>, Unsolved> {
     }
     Ok(weights)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::{Balance, Task};
+
+    fn balancer(balance: Balance, parts: usize) -> Balancer {
+        let task = || serde_json::from_value::<Task>(json!({"type": "regression", "train": "a.csv"})).unwrap();
+        let tasks = ["a", "b", "c"].map(|name| (name.to_owned(), task())).into_iter().collect();
+        Balancer::new(&Recipe { balance, tasks, ..Recipe::default() }, parts)
+    }
+
+    fn with(method: &str, change: impl FnOnce(&mut Balance)) -> Balance {
+        let mut balance = Balance::new(method);
+        change(&mut balance);
+        balance
+    }
+
+    const LOSSES: [Option<f64>; 3] = [Some(4.0), Some(1.0), Some(0.25)];
+
+    #[test]
+    fn absent_tasks_weigh_nothing() {
+        let mut balancer = balancer(Balance::new("gls"), 1);
+        let weights = balancer.weights(&[Some(4.0), None, Some(1.0)], &[]);
+        assert_eq!(weights[0][1], 0.0);
+        assert!((weights[0][0] - 0.5).abs() < 1e-12 && (weights[0][2] - 2.0).abs() < 1e-12, "{weights:?}");
+        assert_eq!(balancer.weights(&[None, None, None], &[]), [[0.0; 3]]);
+        assert_eq!(balancer.unsolved(), (0, None));
+    }
+
+    #[test]
+    fn without_an_answer_the_last_weights_count() {
+        let mut balancer = balancer(Balance::new("gls"), 1);
+        assert_eq!(balancer.weights(&[Some(f64::NAN), Some(1.0), None], &[]), [[1.0, 1.0, 0.0]]);
+        let last = balancer.weights(&LOSSES, &[]);
+        assert_eq!(balancer.weights(&[Some(f64::INFINITY), Some(1.0), Some(1.0)], &[]), last);
+        let (count, why) = balancer.unsolved();
+        assert_eq!(count, 2);
+        assert!(why.unwrap().contains("not finite"), "{why:?}");
+        // A method of gradients that nobody measured.
+        let mut balancer = super::tests::balancer(Balance::new("gradnorm"), 1);
+        assert_eq!(balancer.weights(&LOSSES, &[]), [[1.0; 3]]);
+        assert_eq!(balancer.unsolved().0, 1);
+    }
+
+    #[test]
+    fn methods_are_asked_every_so_many_steps() {
+        let mut balancer = balancer(with("gls", |balance| balance.every = 3), 1);
+        let mut due = Vec::new();
+        let mut answers = Vec::new();
+        for step in 0..7 {
+            due.push(balancer.is_due());
+            answers.push(balancer.weights(&[Some(1.0 + f64::from(step)), Some(1.0), Some(1.0)], &[]));
+        }
+        assert_eq!(due, [true, false, false, true, false, false, true]);
+        assert!(answers[0] == answers[1] && answers[1] == answers[2] && answers[2] != answers[3]);
+    }
+
+    #[test]
+    fn parts_have_weights_of_their_own() {
+        let mut balancer = balancer(Balance::new("db_mtl"), 2);
+        let measured = [[1.0, 4.0, 16.0], [1.0, 1.0, 1.0]].map(|squares| Measured {
+            gramian: Matrix::from_diagonal(&squares.to_vec().into()),
+            ..Measured::default()
+        });
+        let traces = balancer.traces(&LOSSES, &measured);
+        assert_eq!((traces.len(), &traces[0]), (2, &traces[1]));
+        assert_eq!(balancer.weights(&LOSSES, &measured), [[4.0, 2.0, 1.0], [1.0, 1.0, 1.0]]);
+    }
+
+    #[test]
+    fn a_restored_balancer_goes_on_as_if_it_had_never_stopped() {
+        for name in ["uncertainty", "famo", "dwa", "rlw", "dtp"] {
+            let fresh = || balancer(with(name, |balance| balance.every = 2), 2);
+            let go = |balancer: &mut Balancer, steps: std::ops::Range<u32>| -> Vec<_> {
+                let mut step = |step: u32| {
+                    let losses = LOSSES.map(|loss| loss.map(|loss| loss / (1.0 + loss * f64::from(step))));
+                    let weights = balancer.weights(&losses, &[]);
+                    balancer.after(&LOSSES);
+                    balancer.scored(&[Some(0.1 * f64::from(step)), Some(0.5), None]);
+                    weights
+                };
+                steps.map(&mut step).collect()
+            };
+            let mut whole = fresh();
+            let expected = go(&mut whole, 0..12).split_off(5);
+            let mut first = fresh();
+            go(&mut first, 0..5);
+            let state: Value = serde_json::from_str(&first.state().to_string()).unwrap();
+            let mut second = fresh();
+            second.restore(&state).unwrap();
+            assert_eq!(go(&mut second, 5..12), expected, "{name}");
+            assert_eq!(second.state(), whole.state(), "{name}");
+        }
+    }
+
+    #[test]
+    fn states_of_other_recipes_are_refused() {
+        let state = balancer(Balance::new("famo"), 1).state();
+        assert!(balancer(Balance::new("famo"), 1).restore(&state).is_ok());
+        assert!(balancer(Balance::new("famo"), 2).restore(&state).is_err());
+        assert!(balancer(Balance::new("dwa"), 1).restore(&state).is_err());
+        assert!(balancer(Balance::new("famo"), 1).restore(&Value::Null).is_err());
+        let mut equal = balancer(Balance::new("equal"), 1);
+        assert_eq!(equal.state(), Value::Null);
+        assert!(equal.restore(&Value::Null).is_ok());
+    }
+}

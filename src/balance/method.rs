@@ -23,7 +23,7 @@ pub enum Needs {
     Squares,
     /// Every number of every task's gradient: [`Method::elements`].
     Elements,
-    /// The inner products of validation gradients and task gradients: [`Step::validation`].
+    /// [`Step::gramian`], and the inner products of validation gradients and task gradients: [`Step::validation`].
     Validation,
 }
 
@@ -31,6 +31,20 @@ impl Needs {
     /// Whether the method reads gradients.
     pub fn reads_gradients(self) -> bool {
         !matches!(self, Self::Losses | Self::LossesTwice)
+    }
+
+    /// In a word or two.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Losses => "losses",
+            Self::LossesTwice => "losses twice",
+            Self::Gramian => "gramian",
+            Self::Halves => "gramian of halves",
+            Self::Traces => "traces",
+            Self::Squares => "squares",
+            Self::Elements => "elements",
+            Self::Validation => "validation",
+        }
     }
 }
 

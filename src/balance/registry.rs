@@ -1,6 +1,12 @@
 //! Every balancing method: what it needs, where it comes from, what it costs, and how one is made.
 
-use super::{Method, Needs, equal, fixed};
+use super::{Method, Needs};
+use super::{
+    aligned_mtl, cagrad, config, cr_mogm, dualproj, fairgrad, gradvac, imtl_g, krum, mgda, modo, nash_mtl, pcd, pcgrad,
+    sdmgrad, upgrad,
+};
+use super::{auto_lambda, db_mtl, dtp, dwa, equal, excess_mtl, famo, fixed, forum, gls, graddrop, gradnorm};
+use super::{imtl_l, moco, moml, rlw, stch, trimmed_mean, uncertainty};
 use crate::recipe::{Balance, BalanceMethod, ParameterValue};
 
 /// A balancing method that a recipe may name.
@@ -117,13 +123,52 @@ pub fn method(name: &str) -> Option<&'static Entry> {
 }
 
 const NONE: &str = "none";
+const FORWARD: &str = "one more forward pass a step";
+const GRADIENTS: &str = "task gradients";
+const SQUARES: &str = "task gradients, and memory for a sum of squares a task";
+const TRACES: &str = "task gradients, and memory for a trace of them a task";
+const ELEMENTS: &str = "task gradients, combined number by number";
+const VALIDATION: &str = "task gradients of a batch and of a validation batch, and one small solve a step";
 const SOLVE: &str = "task gradients and one small solve a step";
+const HALVES: &str = "task gradients of two halves of the batch and one small solve a step";
 
 #[rustfmt::skip]
 static ENTRIES: &[Entry] = &[
-    Entry { name: "equal", needs: Needs::Losses, paper: "–", cost: NONE, make: |_| Box::new(equal::Equal) },
-    Entry { name: "fixed", needs: Needs::Losses, paper: "–", cost: NONE, make: |s| Box::new(fixed::Fixed::new(s)) },
-    // ENTRIES
+    Entry { name: "equal", needs: Needs::Losses, paper: "Kurin et al. 2022, In Defense of the Unitary Scalarization (arXiv:2201.04122)", cost: NONE, make: |_| Box::new(equal::Equal) },
+    Entry { name: "fixed", needs: Needs::Losses, paper: "Xin et al. 2022, Do Current Multi-Task Optimization Methods in Deep Learning Even Help? (arXiv:2209.11379)", cost: NONE, make: |s| Box::new(fixed::Fixed::new(s)) },
+    Entry { name: "uncertainty", needs: Needs::Losses, paper: "Kendall et al. 2018, Multi-Task Learning Using Uncertainty to Weigh Losses (arXiv:1705.07115)", cost: NONE, make: |s| Box::new(uncertainty::Uncertainty::new(s)) },
+    Entry { name: "dwa", needs: Needs::Losses, paper: "Liu et al. 2019, End-to-End Multi-Task Learning with Attention (arXiv:1803.10704)", cost: NONE, make: |s| Box::new(dwa::Dwa::new(s)) },
+    Entry { name: "rlw", needs: Needs::Losses, paper: "Lin et al. 2022, Reasonable Effectiveness of Random Weighting (arXiv:2111.10603)", cost: NONE, make: |s| Box::new(rlw::Rlw::new(s)) },
+    Entry { name: "gls", needs: Needs::Losses, paper: "Chennupati et al. 2019, MultiNet++ (arXiv:1904.08492)", cost: NONE, make: |_| Box::new(gls::Gls) },
+    Entry { name: "imtl_l", needs: Needs::Losses, paper: "Liu et al. 2021, Towards Impartial Multi-task Learning (ICLR)", cost: NONE, make: |s| Box::new(imtl_l::ImtlL::new(s)) },
+    Entry { name: "stch", needs: Needs::Losses, paper: "Lin et al. 2024, Smooth Tchebycheff Scalarization (arXiv:2402.19078)", cost: NONE, make: |s| Box::new(stch::Stch::new(s)) },
+    Entry { name: "famo", needs: Needs::LossesTwice, paper: "Liu et al. 2023, FAMO: Fast Adaptive Multitask Optimization (arXiv:2306.03792)", cost: FORWARD, make: |s| Box::new(famo::Famo::new(s)) },
+    Entry { name: "dtp", needs: Needs::Losses, paper: "Guo et al. 2018, Dynamic Task Prioritization (ECCV)", cost: NONE, make: |s| Box::new(dtp::Dtp::new(s)) },
+    Entry { name: "gradnorm", needs: Needs::Gramian, paper: "Chen et al. 2018, GradNorm (arXiv:1711.02257)", cost: GRADIENTS, make: |s| Box::new(gradnorm::GradNorm::new(s)) },
+    Entry { name: "excess_mtl", needs: Needs::Squares, paper: "He et al. 2024, Robust Multi-Task Learning with Excess Risks (arXiv:2402.02009)", cost: SQUARES, make: |s| Box::new(excess_mtl::ExcessMtl::new(s)) },
+    Entry { name: "db_mtl", needs: Needs::Traces, paper: "Lin et al. 2023, Dual-Balancing for Multi-Task Learning (arXiv:2308.12029)", cost: TRACES, make: |s| Box::new(db_mtl::DbMtl::new(s)) },
+    Entry { name: "moco", needs: Needs::Traces, paper: "Fernando et al. 2023, Mitigating Gradient Bias in Multi-Objective Learning (arXiv:2210.12624)", cost: TRACES, make: |s| Box::new(moco::MoCo::new(s)) },
+    Entry { name: "modo", needs: Needs::Halves, paper: "Chen et al. 2023, Three-Way Trade-Off in Multi-Objective Learning (arXiv:2305.20057)", cost: HALVES, make: |s| Box::new(modo::MoDo::new(s)) },
+    Entry { name: "sdmgrad", needs: Needs::Halves, paper: "Xiao et al. 2023, Direction-Oriented Multi-Objective Learning (arXiv:2305.18409)", cost: HALVES, make: |s| Box::new(sdmgrad::SdmGrad::new(s)) },
+    Entry { name: "graddrop", needs: Needs::Elements, paper: "Chen et al. 2020, Just Pick a Sign (arXiv:2010.06808)", cost: ELEMENTS, make: |s| Box::new(graddrop::GradDrop::new(s)) },
+    Entry { name: "trimmed_mean", needs: Needs::Elements, paper: "Yin et al. 2018, Byzantine-Robust Distributed Learning (arXiv:1803.01498)", cost: ELEMENTS, make: |s| Box::new(trimmed_mean::TrimmedMean::new(s)) },
+    Entry { name: "imtl_g", needs: Needs::Gramian, paper: "Liu et al. 2021, Towards Impartial Multi-task Learning (ICLR)", cost: SOLVE, make: |_| Box::new(imtl_g::ImtlG) },
+    Entry { name: "mgda", needs: Needs::Gramian, paper: "Sener & Koltun 2018, Multi-Task Learning as Multi-Objective Optimization (arXiv:1810.04650)", cost: SOLVE, make: |_| Box::new(mgda::Mgda) },
+    Entry { name: "pcgrad", needs: Needs::Gramian, paper: "Yu et al. 2020, Gradient Surgery for Multi-Task Learning (arXiv:2001.06782)", cost: SOLVE, make: |_| Box::new(pcgrad::PcGrad) },
+    Entry { name: "gradvac", needs: Needs::Gramian, paper: "Wang et al. 2021, Gradient Vaccine (arXiv:2010.05874)", cost: SOLVE, make: |s| Box::new(gradvac::GradVac::new(s)) },
+    Entry { name: "cagrad", needs: Needs::Gramian, paper: "Liu et al. 2021, Conflict-Averse Gradient Descent (arXiv:2110.14048)", cost: SOLVE, make: |s| Box::new(cagrad::CaGrad::new(s)) },
+    Entry { name: "nash_mtl", needs: Needs::Gramian, paper: "Navon et al. 2022, Multi-Task Learning as a Bargaining Game (arXiv:2202.01017)", cost: SOLVE, make: |s| Box::new(nash_mtl::NashMtl::new(s)) },
+    Entry { name: "aligned_mtl", needs: Needs::Gramian, paper: "Senushkin et al. 2023, Independent Component Alignment (arXiv:2305.19000)", cost: SOLVE, make: |s| Box::new(aligned_mtl::AlignedMtl::new(s)) },
+    Entry { name: "fairgrad", needs: Needs::Gramian, paper: "Ban & Ji 2024, Fair Resource Allocation in Multi-Task Learning (arXiv:2402.15638)", cost: SOLVE, make: |s| Box::new(fairgrad::FairGrad::new(s)) },
+    Entry { name: "upgrad", needs: Needs::Gramian, paper: "Quinton & Rey 2024, Jacobian Descent for Multi-Objective Optimization (arXiv:2406.16232)", cost: SOLVE, make: |s| Box::new(upgrad::UpGrad::new(s)) },
+    Entry { name: "dualproj", needs: Needs::Gramian, paper: "Lopez-Paz & Ranzato 2017, Gradient Episodic Memory (arXiv:1706.08840)", cost: SOLVE, make: |s| Box::new(dualproj::DualProj::new(s)) },
+    Entry { name: "config", needs: Needs::Gramian, paper: "Liu et al. 2025, ConFIG (arXiv:2408.11104)", cost: SOLVE, make: |_| Box::new(config::ConFig) },
+    Entry { name: "krum", needs: Needs::Gramian, paper: "Blanchard et al. 2017, Machine Learning with Adversaries (NeurIPS)", cost: SOLVE, make: |s| Box::new(krum::Krum::new(s)) },
+    Entry { name: "cr_mogm", needs: Needs::Gramian, paper: "Zhou et al. 2022, On the Convergence of Stochastic Multi-Objective Gradient Manipulation (NeurIPS)", cost: SOLVE, make: |s| Box::new(cr_mogm::CrMogm::new(s)) },
+    Entry { name: "pcd", needs: Needs::Gramian, paper: "Varam & AlHajri 2026, Not All Objectives Are Born Equal (arXiv:2606.29521)", cost: SOLVE, make: |s| Box::new(pcd::Pcd::new(s)) },
+    Entry { name: "auto_lambda", needs: Needs::Validation, paper: "Liu et al. 2022, Auto-Lambda (arXiv:2202.03091)", cost: VALIDATION, make: |s| Box::new(auto_lambda::AutoLambda::new(s)) },
+    Entry { name: "forum", needs: Needs::Validation, paper: "Ye et al. 2024, A First-Order Multi-Gradient Algorithm for Bi-Level Optimization (arXiv:2401.09257)", cost: VALIDATION, make: |s| Box::new(forum::Forum::new(s)) },
+    Entry { name: "moml", needs: Needs::Validation, paper: "Ye et al. 2021, Multi-Objective Meta Learning (arXiv:2102.07121)", cost: VALIDATION, make: |s| Box::new(moml::Moml::new(s)) },
 ];
 
 #[cfg(test)]

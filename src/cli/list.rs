@@ -2,14 +2,17 @@
 
 use super::output;
 use clap::ValueEnum;
+use mtl_zoo::balance;
 use mtl_zoo::catalog::Catalog;
+use mtl_zoo::recipe::Parameter;
 use serde_json::{Map, Value, json};
 
 const EXAMPLES: &str = "\
 Examples:
   mtl-zoo list                    everything
   mtl-zoo list tasks              what `finetune --tasks` takes
-  mtl-zoo list backbones --json";
+  mtl-zoo list balance            balancing methods: what they read, where they are from, what they cost
+  mtl-zoo list balance --json     the same with their parameters, as the list `balance` of one object";
 
 /// List what there is: backbones, tasks, recipes, kinds of heads, balancing methods.
 #[derive(clap::Args)]
@@ -56,12 +59,6 @@ const HEADS: [(&str, &str); 4] = [
     ("token_classification", "a tag for every word"),
 ];
 
-/// Balancing methods and what they do.
-const BALANCE: [(&str, &str); 2] = [
-    ("equal", "the mean loss of each task counts the same"),
-    ("fixed", "the mean loss of each task counts as `balance.weights` says"),
-];
-
 impl List {
     pub fn run(self) -> anyhow::Result<()> {
         let catalog = Catalog::standard()?;
@@ -74,11 +71,18 @@ impl List {
             return output::print_json(&document);
         }
         for (index, (what, entries)) in lists.iter().enumerate() {
-            let text = |entry: &Value, key| entry[key].as_str().unwrap_or_default().to_owned();
-            let rows: Vec<_> =
-                entries.iter().map(|entry| vec![text(entry, "name"), text(entry, "description")]).collect();
+            let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+            let (header, keys): (&[&str], &[&str]) = match what {
+                What::Balance => (&["balance", "needs", "paper", "extra cost"], &["name", "needs", "paper", "cost"]),
+                _ => (&[what.name(), ""], &["name", "description"]),
+            };
+            let cell = |entry: &Value, key: &&str| match *key {
+                "paper" => cited(&text(entry, "paper")),
+                key => text(entry, key),
+            };
+            let rows: Vec<_> = entries.iter().map(|entry| keys.iter().map(|key| cell(entry, key)).collect()).collect();
             let space = if index > 0 { "\n" } else { "" };
-            output::print(format_args!("{space}{}", output::table(&[what.name(), ""], &rows)))?;
+            output::print(format_args!("{space}{}", output::table(header, &rows)))?;
         }
         Ok(())
     }
@@ -103,8 +107,36 @@ fn entries(what: What, catalog: &Catalog) -> Vec<Value> {
             .map(|(name, source)| json!({"name": name, "description": first_comment(&source.text)}))
             .collect(),
         What::Heads => fixed(&HEADS),
-        What::Balance => fixed(&BALANCE),
+        What::Balance => balance::methods().iter().map(balancing_method).collect(),
     }
+}
+
+fn balancing_method(entry: &balance::Entry) -> Value {
+    let known = entry.known();
+    let parameter = |parameter: &Parameter| {
+        json!({
+            "name": parameter.name,
+            "kind": parameter.kind_name(),
+            "default": parameter.default_value(),
+            "expected": parameter.expected(),
+            "meaning": parameter.meaning,
+        })
+    };
+    json!({
+        "name": entry.name,
+        "needs": entry.needs.name(),
+        "paper": entry.paper,
+        "cost": entry.cost,
+        "summary": known.summary,
+        "parameters": known.parameters.iter().map(parameter).collect::<Vec<_>>(),
+    })
+}
+
+/// Authors, year and place of a paper, without its title.
+fn cited(paper: &str) -> String {
+    let authors = paper.split(',').next().unwrap_or_default();
+    let place = paper.rfind('(').map_or("", |at| &paper[at..]);
+    format!("{authors} {place}")
 }
 
 /// The comment at the top of a recipe, up to its first empty line.
@@ -130,6 +162,15 @@ mod tests {
                 entries(*what, &catalog).iter().map(|e| e["name"].as_str().unwrap().to_owned()).collect();
             assert_eq!(names, catalog.names(kind));
             assert!(entries(*what, &catalog).iter().all(|entry| entry["description"].as_str() != Some("")));
+        }
+    }
+
+    #[test]
+    fn papers_are_cited_without_their_title() {
+        assert_eq!(cited("Sener & Koltun 2018, A Title, in Parts (arXiv:1)"), "Sener & Koltun 2018 (arXiv:1)");
+        for method in entries(What::Balance, &Catalog::built_in()) {
+            let paper = cited(method["paper"].as_str().unwrap());
+            assert!(paper.ends_with(')') && paper.len() < 50, "{paper}");
         }
     }
 }

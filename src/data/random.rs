@@ -22,6 +22,22 @@ impl Random {
         mix(self.state)
     }
 
+    /// The bits that the draw after `n` others would give; draws nothing.
+    pub fn bits_at(&self, n: u64) -> u64 {
+        mix(self.state.wrapping_add(GAMMA.wrapping_mul(n.wrapping_add(1))))
+    }
+
+    /// A number from 0 to below 1.
+    pub fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A number of the normal distribution of mean 0 and variance 1 (Box & Muller 1958; the other of the pair is dropped).
+    pub fn normal(&mut self) -> f64 {
+        let length = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+        length * (std::f64::consts::TAU * self.unit()).cos()
+    }
+
     /// A number from 0 to below `bound`, every one as likely as every other (Lemire 2019, section 4).
     ///
     /// # Panics
@@ -70,6 +86,27 @@ mod tests {
         let mut random = Random { state: 1_234_567 };
         let expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431];
         assert_eq!(expected.map(|_| random.bits()), expected);
+    }
+
+    #[test]
+    fn bits_ahead_are_those_that_are_drawn() {
+        let mut random = Random::new(&[5]);
+        let ahead = [0, 1, 2].map(|n| random.bits_at(n));
+        assert_eq!(ahead, [0; 3].map(|_| random.bits()));
+    }
+
+    #[test]
+    fn numbers_have_their_mean_and_variance() {
+        let mut random = Random::new(&[9]);
+        let mut moments = |draw: &dyn Fn(&mut Random) -> f64| {
+            let draws: Vec<f64> = (0..100_000).map(|_| draw(&mut random)).collect();
+            let mean = draws.iter().sum::<f64>() / 1e5;
+            (mean, draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 1e5)
+        };
+        let (mean, variance) = moments(&|random| random.unit());
+        assert!((mean - 0.5).abs() < 0.01 && (variance - 1.0 / 12.0).abs() < 0.01, "{mean} {variance}");
+        let (mean, variance) = moments(&|random| random.normal());
+        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
     }
 
     #[test]

@@ -218,3 +218,27 @@ impl fmt::Display for ParameterValue {
         }
     }
 }
+
+impl From<f64> for ParameterValue {
+    fn from(value: f64) -> Self {
+        Self::Number(value)
+    }
+}
+
+impl From<i64> for ParameterValue {
+    fn from(value: i64) -> Self {
+        Self::Whole(value)
+    }
+}
+
+impl From<bool> for ParameterValue {
+    fn from(value: bool) -> Self {
+        Self::Switch(value)
+    }
+}
+
+impl From<&str> for ParameterValue {
+    fn from(value: &str) -> Self {
+        Self::Word(value.into())
+    }
+}

@@ -94,6 +94,7 @@ fn missing_key<T: DeserializeOwned>(document: &Document, path: &[String], name: 
         (Some(first), _) => format!("\"{first}\""),
         (_, "a table") => "{ … }".into(),
         _ if name == "train" => "\"train.csv\"".into(),
+        _ if name == "method" => "\"equal\"".into(),
         _ => "…".into(),
     };
     let mut help = format!("add `{name} = {example}`");

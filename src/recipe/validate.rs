@@ -231,7 +231,7 @@ fn balance(recipe: &Recipe) -> Check {
         let Some(parameter) = known.parameter(name) else { return Err(unknown_parameter(known, name)) };
         if !parameter.accepts(value) {
             let help = format!("{} is the default: {}", parameter.default_value(), parameter.meaning);
-            return require(false, &["balance", name], value, &parameter.expected(), &help);
+            return require(false, &["balance", name], format_args!("{value}"), &parameter.expected(), &help);
         }
     }
     match &balance.weights {

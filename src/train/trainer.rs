@@ -2,7 +2,7 @@
 
 use super::Conflicts;
 use super::weighing::{
-    History, MeanLosses, Plan, Weighing, block, halves, present, quadratic, spread, sum, tasks_only,
+    History, MeanLosses, Plan, Weighing, block, halves, keep_present, present, quadratic, spread, sum, tasks_only,
 };
 use crate::balance::{Balancer, Measured, Needs};
 use crate::data::Batch;
@@ -163,8 +163,10 @@ impl Trainer {
             let scales = of_batch(&|task| scale * self.weights[task]);
             match plan.weighing {
                 Weighing::Before => {
-                    weights = self.balance.weights(&seen.of_last(&self.weights), &[]);
-                    losses.backward(&of_batch(&|task| scale * self.weights[task] * weights[0][task]))?;
+                    let own = self.balance.weights(&seen.of_last(&self.weights), &[]);
+                    losses.backward(&of_batch(&|task| scale * self.weights[task] * own[0][task]))?;
+                    // Weights that never change may meet a task in one batch of the step and not in the next.
+                    keep_present(&mut weights, own, batch);
                 }
                 Weighing::States => {
                     let states = losses.heads(&scales)?;
@@ -236,10 +238,10 @@ impl Trainer {
         }
 
         let mean_weight = |task: usize| weights.iter().map(|part| part[task]).sum::<f64>() / weights.len() as f64;
-        let terms = losses.iter().enumerate().map(|(task, loss)| mean_weight(task) * loss.unwrap_or(0.0));
+        let terms = seen.sums(&self.weights).enumerate().map(|(task, sum)| scale * mean_weight(task) * sum);
         let (conflicts, by_layer) = conflicts.unzip();
         Ok(StepReport {
-            loss: terms.sum::<f64>() / tasks as f64,
+            loss: terms.sum(),
             losses: seen.means(),
             weights: weights
                 .iter()

@@ -81,6 +81,11 @@ impl MeanLosses {
         self.last.iter().zip(weights).map(|(loss, w)| loss.filter(|_| *w != 0.0).map(|loss| w * loss)).collect()
     }
 
+    /// The sums over the batches, times the tasks' weights.
+    pub fn sums(&self, weights: &[f64]) -> impl Iterator<Item = f64> {
+        self.sums.iter().zip(weights).map(|((sum, _), w)| w * sum)
+    }
+
     fn mean(&self) -> impl Iterator<Item = Option<f64>> {
         self.sums.iter().map(|&(sum, count)| (count > 0).then(|| sum / count as f64))
     }
@@ -93,6 +98,17 @@ impl MeanLosses {
     /// The means, times the tasks' weights; a task without weight is absent.
     pub fn weighted(&self, weights: &[f64]) -> Vec<Option<f64>> {
         self.mean().zip(weights).map(|(mean, w)| mean.filter(|_| *w != 0.0).map(|mean| w * mean)).collect()
+    }
+}
+
+/// Takes over the weights of the tasks of a batch.
+pub(super) fn keep_present(weights: &mut Vec<Vec<f64>>, of_batch: Vec<Vec<f64>>, batch: &Batch) {
+    if weights.is_empty() {
+        *weights = of_batch;
+        return;
+    }
+    for (weights, own) in weights.iter_mut().zip(of_batch) {
+        batch.tasks.iter().for_each(|task| weights[task.task] = own[task.task]);
     }
 }
 

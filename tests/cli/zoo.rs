@@ -109,6 +109,16 @@ fn lists_cards_and_completions() {
     assert_eq!(super::keys(&all), ["backbones", "tasks", "recipes", "heads", "balance"]);
     assert!(all["recipes"].as_array().unwrap().iter().any(|recipe| recipe["name"] == "sentiment"));
     assert!(run(&["list", "tasks"]).ok().contains("vader-nyt      Sentiment intensity"));
+    let methods = run(&["list", "balance", "--json"]).json()["balance"].take();
+    for (method, entry) in methods.as_array().unwrap().iter().zip(mtl_zoo::balance::methods()) {
+        assert_eq!(super::keys(method), ["name", "needs", "paper", "cost", "summary", "parameters"]);
+        assert_eq!(method["name"], entry.name);
+    }
+    let table = run(&["list", "balance"]).ok();
+    assert!(
+        table.starts_with("balance") && table.contains("extra cost") && table.contains("arXiv:2110.14048"),
+        "{table}"
+    );
     assert!(run(&["show", "sentiment"]).ok().parse::<toml::Table>().unwrap().contains_key("tasks"));
     assert!(run(&["show", "vader-tweets"]).ok().contains("[task]"));
     let backbone = run(&["inspect", "bundled", "--json"]).json();
