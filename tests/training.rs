@@ -3,6 +3,8 @@
 
 mod support;
 
+#[path = "training/balance.rs"]
+mod balance;
 #[path = "training/gradients.rs"]
 mod gradients;
 #[path = "training/setup.rs"]
