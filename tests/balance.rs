@@ -1,5 +1,5 @@
-//! What every balancing method owes, through the public registry: finite weights for any gradients, no word on the order of
-//! tasks, the scaling that it promises, and a state that survives.
+//! What every balancing method owes, through the public registry: finite weights for any gradients, no word on the
+//! order of tasks, the scaling that it promises, and a state that survives.
 #![cfg(feature = "train")]
 
 use mtl_zoo::balance::{Balancer, Entry, Matrix, Measured, Needs, methods};

@@ -3,9 +3,9 @@
 use super::solve::{Spectrum, Vector, gramian};
 use super::{Method, Settings, Step, Unsolved};
 
-/// Independent component alignment (Senushkin et al. 2023, algorithm 1): the nearest system of gradients whose Gramian is a multiple of the
-/// identity, `α = σ V Λ^(−1/2) Vᵀ 1` with `G = V Λ Vᵀ`. σ is the root of the smallest eigenvalue that is not zero ("min"), of the
-/// median ("median") or of the mean ("rmse").
+/// Independent component alignment (Senushkin et al. 2023, algorithm 1): the nearest system of gradients whose Gramian
+/// is a multiple of the identity, `α = σ V Λ^(−1/2) Vᵀ 1` with `G = V Λ Vᵀ`. σ is the root of the smallest eigenvalue
+/// that is not zero ("min"), of the median ("median") or of the mean ("rmse").
 ///
 /// `w = α`: for orthogonal gradients of equal norm these are ones. "min" is the paper's, "rmse" what its code has.
 pub(super) struct AlignedMtl {

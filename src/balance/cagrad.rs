@@ -3,15 +3,16 @@
 use super::solve::{Units, Vector, gramian, nonnegative, of_mean, part};
 use super::{Matrix, Method, Settings, Step, Unsolved};
 
-/// Conflict-averse gradient descent (Liu et al. 2021, equation 3): of the directions within `c ‖g₀‖` of the mean gradient g₀, the one along
-/// which the task that gains least gains most.
+/// Conflict-averse gradient descent (Liu et al. 2021, equation 3): of the directions within `c ‖g₀‖` of the mean
+/// gradient g₀, the one along which the task that gains least gains most.
 ///
-/// `w = T α / (1 + c²)` for the direction `Σ αᵢ gᵢ`, rescaled as the paper's code does by default; one task alone has `(1 + c) / (1 + c²)`.
-/// Where several directions are as good (the gradients can be mixed to nothing) it is the one nearest to the mean, so that with c below 1
-/// only minima of the mean loss stop it (theorem 3.2). Tasks with a zero gradient gain nothing anywhere, and only count in the mean.
+/// `w = T α / (1 + c²)` for the direction `Σ αᵢ gᵢ`, rescaled as the paper's code does by default; one task alone has
+/// `(1 + c) / (1 + c²)`. Where several directions are as good (the gradients can be mixed to nothing) it is the one
+/// nearest to the mean, so that with c below 1 only minima of the mean loss stop it (theorem 3.2). Tasks with a zero
+/// gradient gain nothing anywhere, and only count in the mean.
 ///
-/// Found exactly: the direction nearest to g₀ along which every task gains ν is a quadratic program, its distance to g₀ grows with ν,
-/// and while the same tasks are at ν its square is quadratic in ν.
+/// Found exactly: the direction nearest to g₀ along which every task gains ν is a quadratic program, its distance to g₀
+/// grows with ν, and while the same tasks are at ν its square is quadratic in ν.
 pub(super) struct CaGrad {
     c: f64,
 }
@@ -21,7 +22,7 @@ impl CaGrad {
         Self { c: settings.number("c") }
     }
 
-    /// As in most of the paper's experiments.
+    /// With the c of LibMTL.
     pub(super) fn usual() -> Self {
         Self { c: 0.5 }
     }

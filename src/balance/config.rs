@@ -3,10 +3,11 @@
 use super::solve::{Spectrum, Units, Vector, gramian};
 use super::{Method, Step, Unsolved};
 
-/// Conflict-free inverse gradients (Liu et al. 2025, equation 2): the direction with the same cosine to every task's gradient, as long as
-/// the sum of the projections of all gradients onto it.
+/// Conflict-free inverse gradients (Liu et al. 2025, equation 2): the direction with the same cosine to every task's
+/// gradient, as long as the sum of the projections of all gradients onto it.
 ///
-/// With C the cosines and `y = C⁺ 1`, `w = y ‖d‖ / ‖g‖`: the sum of equal gradients. Gradients that are zero have no say.
+/// With C the cosines and `y = C⁺ 1`, `w = y ‖d‖ / ‖g‖`: the sum of equal gradients. Gradients that are zero have no
+/// say.
 pub(super) struct ConFig;
 
 /// Share of the largest eigenvalue of the cosines that counts as zero.

@@ -8,11 +8,12 @@ use super::upgrad::UpGrad;
 use super::{Method, Settings, Step, Unsolved};
 use crate::error::Result;
 
-/// Correlation-reduced multi-objective gradient manipulation (Zhou et al. 2022, algorithm 1): an exponential moving average of another
-/// method's weights, `λ ← α λ + (1 − α) λ̂`, which makes stochastic MGDA, PCGrad and CAGrad converge.
+/// Correlation-reduced multi-objective gradient manipulation (Zhou et al. 2022, algorithm 1): an exponential moving
+/// average of another method's weights, `λ ← α λ + (1 − α) λ̂`, which makes stochastic MGDA, PCGrad and CAGrad
+/// converge.
 ///
-/// `w = λ`, normalised as the other method's. α is constant, and a task's λ begins at its first λ̂, as in TorchJD; in the paper α grows
-/// to 1 as the learning rate falls. A step without λ̂ changes nothing.
+/// `w = λ`, normalised as the other method's. α is constant, and a task's λ begins at its first λ̂, as in TorchJD; in
+/// the paper α grows to 1 as the learning rate falls. A step without λ̂ changes nothing.
 pub(super) struct CrMogm {
     alpha: f64,
     of: Box<dyn Method>,

@@ -3,8 +3,8 @@
 use super::solve::{DualCone, Vector, gramian, of_mean};
 use super::{Method, Settings, Step, Unsolved};
 
-/// Gradient episodic memory (Lopez-Paz & Ranzato 2017, equation 11), as TorchJD makes it a balancing method: the direction nearest to the
-/// mean gradient that conflicts with no task.
+/// Gradient episodic memory (Lopez-Paz & Ranzato 2017, equation 11), as TorchJD makes it a balancing method: the
+/// direction nearest to the mean gradient that conflicts with no task.
 ///
 /// `w = T v`; ridge as in UPGrad.
 pub(super) struct DualProj {

@@ -3,11 +3,12 @@
 use super::solve::{bargain, gramian};
 use super::{Method, Settings, Step, Unsolved};
 
-/// Fair resource allocation (Ban & Ji 2024, equation 4): `Σ wᵢ gᵢ` with w > 0 and `G w = w^(−1/α)`, which makes the sum of α-fair utilities of
-/// the tasks' gains largest. α = 1 is Nash-MTL without its limit; a larger α cares more for the task that gains least.
+/// Fair resource allocation (Ban & Ji 2024, equation 4): `Σ wᵢ gᵢ` with w > 0 and `G w = w^(−1/α)`, which makes the sum
+/// of α-fair utilities of the tasks' gains largest. α = 1 is Nash-MTL without its limit; a larger α cares more for the
+/// task that gains least.
 ///
-/// `w` as it is there, so that its scale is that of `‖g‖^(−2α/(1+α))`; α = 0 is equal weighting. Newton's method finds the one solution,
-/// where the paper's code takes a least-squares solver's last point.
+/// `w` as it is there, so that its scale is that of `‖g‖^(−2α/(1+α))`; α = 0 is equal weighting. Newton's method finds
+/// the one solution, where the paper's code takes a least-squares solver's last point; gradients that cancel have none.
 pub(super) struct FairGrad {
     alpha: f64,
 }

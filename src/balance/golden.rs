@@ -1,5 +1,5 @@
-//! Every method against the numbers of `tests/golden/balance.json`, which `scripts/make_balance_goldens.py` gets from TorchJD
-//! or computes from the papers' definitions.
+//! Every method against the numbers of `tests/golden/balance.json`, which `scripts/make_balance_goldens.py` gets from
+//! TorchJD or computes from the papers' definitions.
 
 use super::gradvac::GradVac;
 use super::{Matrix, Needs, Settings, Step, graddrop, pcgrad, registry, rlw};

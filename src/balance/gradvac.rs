@@ -6,18 +6,21 @@ use super::solve::gramian;
 use super::{Matrix, Method, Settings, Step, Unsolved};
 use crate::error::Result;
 
-/// Gradient vaccine (Wang et al. 2021, equation 2): as PCGrad, but wherever a task's cosine to another is below its running mean, so
-/// much of the other's gradient is added that the cosine becomes that mean. Means begin at 0, which is PCGrad's aim.
+/// Gradient vaccine (Wang et al. 2021, algorithm 1): as PCGrad, but wherever a task's cosine to another is below its
+/// running mean, so much of the other's gradient is added that the cosine becomes that mean. Means begin at 0, which is
+/// PCGrad's aim.
 ///
-/// `w` are the coefficients of the sum of the changed gradients. A mean for each ordered pair of tasks over all shared parameters, as in
-/// LibMTL and TorchJD; their small constant in denominators is left out, so that nothing depends on the gradients' scale.
+/// `w` are the coefficients of the sum of the changed gradients. A mean for each ordered pair of tasks over all shared
+/// parameters, as in LibMTL and TorchJD; their small constant in denominators is left out, so that nothing depends on
+/// the gradients' scale.
 pub(super) struct GradVac {
     beta: f64,
     /// Running mean of the cosine of each task's gradient, as changed by then, to each other's.
     cosines: Vec<Vec<f64>>,
 }
 
-/// The least sine of the angle that is aimed at: to bring a cosine to 1 would take infinitely much of the other gradient.
+/// The least sine of the angle that is aimed at: to bring a cosine to 1 would take infinitely much of the other
+/// gradient.
 const SINE: f64 = 1e-4;
 
 impl GradVac {

@@ -3,10 +3,11 @@
 use super::solve::{Spectrum, Units, Vector, gramian, of_mean};
 use super::{Matrix, Method, Step, Unsolved};
 
-/// Impartial multi-task learning, the part on gradients (Liu et al. 2021, equation 5): α with sum 1 such that `Σ αᵢ gᵢ` has the same
-/// projection onto every task's gradient. Shares may be negative.
+/// Impartial multi-task learning, the part on gradients (Liu et al. 2021, IMTL-G): α with sum 1 such that `Σ αᵢ gᵢ` has
+/// the same projection onto every task's gradient. Shares may be negative.
 ///
-/// `w = T α`. For independent gradients the paper's closed form; for others `α ∝ G⁺ √diag G` as TorchJD has it (Quinton & Rey 2024).
+/// `w = T α`; zero for gradients that are zero or opposites. For independent gradients the paper's closed form; for
+/// others `α ∝ G⁺ √diag G` as TorchJD has it (Quinton & Rey 2024).
 pub(super) struct ImtlG;
 
 /// What is left of a sum of shares that cancel, as a part of their magnitudes.

@@ -3,10 +3,11 @@
 use super::solve::{Vector, gramian, of_mean};
 use super::{Matrix, Method, Settings, Step, Unsolved};
 
-/// Multi-Krum (Blanchard et al. 2017, section 4): of n gradients, up to f of which may be outliers, the mean of the `selected` ones whose
-/// distances to their n − f − 2 nearest others add up to least. As TorchJD, distances are not squared.
+/// Multi-Krum (Blanchard et al. 2017): of n gradients, up to f of which may be outliers, the mean of the `selected`
+/// ones whose distances to their n − f − 2 nearest others add up to least. As TorchJD, distances are not squared.
 ///
-/// `w = n α`. Of equal sums the first task's counts as less. Without at least f + 3 tasks in a step there is no answer; one task alone has weight 1.
+/// `w = n α`. Of equal sums the first task's counts as less. Without at least f + 3 tasks in a step there is no answer;
+/// one task alone has weight 1.
 pub(super) struct Krum {
     byzantine: usize,
     selected: usize,

@@ -3,11 +3,12 @@
 use super::solve::{gramian, least_norm, of_mean};
 use super::{Method, Step, Unsolved};
 
-/// The multiple-gradient descent algorithm (Désidéri 2012; Sener & Koltun 2018, equation 3): shares α ≥ 0 with sum 1 and the smallest
-/// norm of `Σ αᵢ gᵢ`. That direction makes every task better at the same rate, or is zero where none can get better without
-/// another getting worse.
+/// The multiple-gradient descent algorithm (Désidéri 2012; Sener & Koltun 2018, equation 3): shares α ≥ 0 with sum 1
+/// and the smallest norm of `Σ αᵢ gᵢ`. That direction makes every task better at the same rate, or is zero where none
+/// can get better without another getting worse.
 ///
-/// `w = T α`. Solved exactly, where the papers' code takes up to 250 steps of Frank & Wolfe; gradients are not normalised first.
+/// `w = T α`. Solved exactly, where the papers' code takes up to 250 steps of Frank & Wolfe; gradients are not
+/// normalised first.
 pub(super) struct Mgda;
 
 impl Method for Mgda {

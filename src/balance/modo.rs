@@ -5,8 +5,9 @@ use super::solve::{Vector, gramian, of_mean, onto_simplex};
 use super::{Method, Settings, Step, Unsolved};
 use crate::error::Result;
 
-/// Multi-objective gradient with double sampling (Chen et al. 2023, algorithm 2): shares λ of the least-norm mix take a step
-/// `λ ← Π(λ − γ (J₁ J₂ᵀ λ + ρ λ))` on the simplex, the gradients of two independent halves of the batch making that step unbiased.
+/// Multi-objective gradient with double sampling (Chen et al. 2023, MoDo): shares λ of the least-norm mix take a step
+/// `λ ← Π(λ − γ (J₁ J₂ᵀ λ + ρ λ))` on the simplex, the gradients of two independent halves of the batch making that
+/// step unbiased.
 ///
 /// `w = T λ`. The gradient that is followed is that of both halves (equation 2.9b).
 pub(super) struct MoDo {

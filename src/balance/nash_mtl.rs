@@ -3,12 +3,13 @@
 use super::solve::{Vector, bargain, gramian};
 use super::{Method, Settings, Step, Unsolved};
 
-/// Multi-task learning as a bargaining game (Navon et al. 2022, claim 3.1): the Nash bargaining solution `Σ αᵢ gᵢ`, α > 0, `Gα = 1/α`. Each
-/// task gets better in proportion, whatever the scale of its loss.
+/// Multi-task learning as a bargaining game (Navon et al. 2022, claim 3.1): the Nash bargaining solution `Σ αᵢ gᵢ`, α >
+/// 0, `Gα = 1/α`. Each task gets better in proportion, whatever the scale of its loss.
 ///
-/// `w = α`, made smaller where the norm of `Σ αᵢ gᵢ` would be above `max_norm` (0: never); that norm is √T without it. Where the papers' code
-/// linearises the problem up to 20 times for a cone solver, and goes on with whatever is there, Newton's method solves it here. No
-/// bargain exists where the gradients cancel: then there is no answer, and the caller says so.
+/// `w = α`, made smaller where the norm of `Σ αᵢ gᵢ` would be above `max_norm` (0: never); that norm is √T without it.
+/// Where the papers' code linearises the problem up to 20 times for a cone solver, and goes on with whatever is there,
+/// Newton's method solves it here. No bargain exists where the gradients cancel: then there is no answer, and the
+/// caller says so.
 pub(super) struct NashMtl {
     max_norm: f64,
 }

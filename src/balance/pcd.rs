@@ -5,12 +5,13 @@ use super::solve::{Vector, gramian, nonnegative, part};
 use super::{Matrix, Method, Settings, Step, Unsolved};
 use crate::error::Result;
 
-/// Priority-constrained descent (Varam & AlHajri 2026, equation 4 as TorchJD has it): the direction nearest to the primary task's gradient along
-/// which every other task gains at least `tau` of what its own gradient would give it, as long as the primary gradient. Gradients are
-/// divided by a running root mean square of their norm (decay `beta`) first. The recipe's first task is the primary one.
+/// Priority-constrained descent (Varam & AlHajri 2026, as TorchJD has it): the direction nearest to the primary task's
+/// gradient along which every other task gains at least `tau` of what its own gradient would give it, as long as the
+/// primary gradient. Gradients are divided by a running root mean square of their norm (decay `beta`) first. The
+/// recipe's first task is the primary one.
 ///
-/// `w = T α`. Where the others' shares cannot all be had, the primary gradient alone is followed; where it is zero, nothing moves. In a
-/// step without the primary task the others count the same, of which the paper says nothing.
+/// `w = T α`. Where the others' shares cannot all be had, the primary gradient alone is followed; where it is zero,
+/// nothing moves. In a step without the primary task the others count the same, of which the paper says nothing.
 pub(super) struct Pcd {
     tau: f64,
     beta: f64,

@@ -3,8 +3,9 @@
 use super::solve::gramian;
 use super::{Matrix, Method, Step, Unsolved};
 
-/// Gradient surgery (Yu et al. 2020, algorithm 1): from each task's gradient the components against the other tasks' original
-/// gradients are taken away, one after the other in random order, where they conflict. The result is their sum.
+/// Gradient surgery (Yu et al. 2020, algorithm 1): from each task's gradient the components against the other tasks'
+/// original gradients are taken away, one after the other in random order, where they conflict. The result is their
+/// sum.
 ///
 /// `w` are the coefficients of that sum; found from the Gramian, so the gradients themselves are not touched.
 pub(super) struct PcGrad;

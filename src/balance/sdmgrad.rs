@@ -5,11 +5,12 @@ use super::solve::{Vector, gramian, of_mean, onto_simplex};
 use super::{Method, Settings, Step, Unsolved};
 use crate::error::Result;
 
-/// Stochastic direction-oriented multi-objective gradient descent (Xiao et al. 2023, algorithm 1): the mix `Σ (sᵢ + λ/T) gᵢ` whose shares s,
-/// from where they were, take 20 steps of gradient descent with momentum on its square norm, estimated from two independent halves of the
-/// batch.
+/// Stochastic direction-oriented multi-objective gradient descent (Xiao et al. 2023, algorithm 1): the mix `Σ (sᵢ +
+/// λ/T) gᵢ` whose shares s, from where they were, take 20 steps of gradient descent with momentum on its square norm,
+/// estimated from two independent halves of the batch.
 ///
-/// `w = T (s + λ/T) / (1 + λ)`. Inner learning rate 10, momentum 0.5 and products divided by the squared mean norm as in the paper's code.
+/// `w = T (s + λ/T) / (1 + λ)`. Inner learning rate 10, momentum 0.5 and products divided by the squared mean norm as
+/// in the paper's code.
 pub(super) struct SdmGrad {
     lambda: f64,
     shares: Shares,

@@ -3,12 +3,12 @@
 use super::solve::{DualCone, Vector, gramian, of_mean};
 use super::{Method, Settings, Step, Unsolved};
 
-/// Unconflicting projection of gradients (Quinton & Rey 2024, equation 5): each task's gradient is replaced by the nearest direction that
-/// conflicts with no task, and the result is their mean, which conflicts with none either.
+/// Unconflicting projection of gradients (Quinton & Rey 2024, section 3): each task's gradient is replaced by the
+/// nearest direction that conflicts with no task, and the result is their mean, which conflicts with none either.
 ///
-/// `w = T Σᵢ vᵢ`, `vᵢ` of `DualCone::project` for the gradient of task i over T. The Gramian is divided by its trace and gets `ridge`
-/// on its diagonal, as in TorchJD, so that weights are unique; TorchJD takes the plain mean where the trace is below 1e-4, we only
-/// where it is zero.
+/// `w = T Σᵢ vᵢ`, `vᵢ` of `DualCone::project` for the gradient of task i over T. The Gramian is divided by its trace
+/// and gets `ridge` on its diagonal, as in TorchJD, so that weights are unique; TorchJD takes the plain mean where the
+/// trace is below 1e-4, we only where it is zero.
 pub(super) struct UpGrad {
     ridge: f64,
 }

@@ -4,7 +4,8 @@ use super::units::Units;
 use super::{Matrix, Vector};
 use crate::balance::Unsolved;
 
-/// The Newton step, as a share of each entry, after which there is nothing to mend: it estimates what was wrong before it.
+/// The Newton step, as a share of each entry, after which there is nothing to mend: it estimates what was wrong before
+/// it.
 const CLOSE: f64 = 1e-10;
 /// The same where rounding keeps it from becoming less.
 const CLOSE_ENOUGH: f64 = 1e-6;
@@ -17,11 +18,11 @@ const FALL: f64 = -10.0;
 
 /// The w > 0 with `(G w)ᵢ = wᵢ^(−p)`, p > 0; 1 for gradients that are zero.
 ///
-/// This is where `½ wᵀGw − Σ ∫wᵢ^(−p)` is smallest, which is strictly convex: so there is one w at most, and Newton's method with
-/// shorter steps far from it finds it from anywhere. There is none if gradients can be mixed to nothing.
+/// This is where `½ wᵀGw − Σ ∫wᵢ^(−p)` is smallest, which is strictly convex: so there is one w at most, and Newton's
+/// method with shorter steps far from it finds it from anywhere. There is none if gradients can be mixed to nothing.
 ///
-/// With `wᵢ = aᵢ xᵢ`, `aᵢ = ‖gᵢ‖^(−2/(1+p))`, x would be 1 for orthogonal gradients, and x changes little with the scale of the
-/// gradients.
+/// With `wᵢ = aᵢ xᵢ`, `aᵢ = ‖gᵢ‖^(−2/(1+p))`, x would be 1 for orthogonal gradients, and x changes little with the
+/// scale of the gradients.
 pub(in crate::balance) fn bargain(gramian: &Matrix, p: f64) -> Result<Vec<f64>, Unsolved> {
     let units = Units::new(gramian);
     let moving = units.moving();

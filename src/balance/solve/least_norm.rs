@@ -6,9 +6,9 @@ use crate::balance::Unsolved;
 
 /// Shares α ≥ 0 with sum 1 and the smallest norm of `Σ αᵢ gᵢ`; not unique where gradients depend on each other.
 ///
-/// Up to scale these are the x ≥ 0 with the smallest `‖Σ xᵢ gᵢ‖² + m² (Σ xᵢ − 1)²`, for any m: where this is smallest, the norm is
-/// smallest for its sum. The norm of the smallest gradient is a good m, and with `x = q z`, `qᵢ = m/‖gᵢ‖`, what is left are cosines
-/// and numbers up to 1.
+/// Up to scale these are the x ≥ 0 with the smallest `‖Σ xᵢ gᵢ‖² + m² (Σ xᵢ − 1)²`, for any m: where this is smallest,
+/// the norm is smallest for its sum. The norm of the smallest gradient is a good m, and with `x = q z`, `qᵢ = m/‖gᵢ‖`,
+/// what is left are cosines and numbers up to 1.
 pub(in crate::balance) fn least_norm(gramian: &Matrix) -> Result<Vector, Unsolved> {
     let Units { norms, cosines } = Units::new(gramian);
     let smallest = norms.min();

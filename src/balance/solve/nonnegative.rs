@@ -11,9 +11,9 @@ const ROUNDING: f64 = 1e-13;
 
 /// The x ≥ 0 with the smallest `½ xᵀGx − bᵀx`, G positive semi-definite; `None` if there is no smallest value.
 ///
-/// A dual active-set method (Goldfarb & Idnani 1983, here for the bounds x ≥ 0 alone): the positive entries are where the
-/// slope is zero. In each turn the entry of steepest descent grows until its slope is zero too; entries that reach zero on the
-/// way leave. G may be singular: the chosen columns are always independent.
+/// A dual active-set method (Goldfarb & Idnani 1983, here for the bounds x ≥ 0 alone): the positive entries are where
+/// the slope is zero. In each turn the entry of steepest descent grows until its slope is zero too; entries that reach
+/// zero on the way leave. G may be singular: the chosen columns are always independent.
 ///
 /// # Errors
 /// If rounding keeps it going round in circles.
