@@ -50,10 +50,10 @@ def place(loss1, loss2):
 
 
 def line(points, name):
-    """A polyline without the points that nobody could tell apart."""
+    """A polyline through the points that can be told apart."""
     kept = []
     for point in points:
-        if not kept or math.dist(point, kept[-1]) >= 0.7:
+        if not kept or math.dist(point, kept[-1]) >= 3:
             kept.append(point)
     return f'<polyline class="{name}" points="' + " ".join(f"{x:.1f},{y:.1f}" for x, y in kept) + '"/>'
 

@@ -107,7 +107,7 @@ impl Balancer {
     }
 
     /// Whether the method is asked in the coming step. Otherwise its last weights count and nothing needs to be
-    /// measured, but for [`Needs::Traces`] and [`Needs::Squares`], which follow every step.
+    /// measured, but for [`Needs::Traces`] and [`Needs::Squares`]: traces and sums of squares follow every step.
     pub fn is_due(&self) -> bool {
         self.steps.is_multiple_of(self.every)
     }
@@ -141,7 +141,7 @@ impl Balancer {
     }
 
     /// [`Needs::Traces`]: factors `[a, b]` of every task, a list a part; the trace `y` becomes `a·y + b·g`. Asked in
-    /// every step before [`Balancer::weights`], with the Gramians of the gradients themselves if the method is due.
+    /// every step before [`Balancer::weights`], with the Gramians of the gradients themselves.
     /// Traces of absent tasks stay.
     pub fn traces(&mut self, losses: &[Option<f64>], measured: &[Measured]) -> Vec<Vec<[f64; 2]>> {
         let asked = Asked::new(self.steps, losses);

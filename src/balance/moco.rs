@@ -51,8 +51,8 @@ impl Method for MoCo {
             let seen = &mut self.memory.seen[task];
             *seen += 1;
             let rate = (self.beta / (*seen as f64).powf(self.decay)).min(1.0);
-            let norm = step.gramian.get((place, place)).map_or(0.0, |square| square.max(0.0).sqrt());
-            let scale = if self.scaled { step.losses[place] / (norm + 1e-8) } else { 1.0 };
+            let norm = step.gramian.get((place, place)).map(|square| square.max(0.0).sqrt());
+            let scale = norm.filter(|_| self.scaled).map_or(1.0, |norm| step.losses[place] / (norm + 1e-8));
             [1.0 - rate, rate * scale]
         };
         step.tasks.iter().enumerate().map(factors).collect()

@@ -123,14 +123,15 @@ pub fn method(name: &str) -> Option<&'static Entry> {
 }
 
 const NONE: &str = "none";
-const FORWARD: &str = "one more forward pass a step";
+const FORWARD: &str = "one more forward pass";
 const GRADIENTS: &str = "task gradients";
-const SQUARES: &str = "task gradients, and memory for a sum of squares a task";
-const TRACES: &str = "task gradients, and memory for a trace of them a task";
-const ELEMENTS: &str = "task gradients, combined number by number";
-const VALIDATION: &str = "task gradients of a batch and of a validation batch, and one small solve a step";
-const SOLVE: &str = "task gradients and one small solve a step";
-const HALVES: &str = "task gradients of two halves of the batch and one small solve a step";
+const SQUARES: &str = "task gradients, a sum of squares a task";
+const TRACES: &str = "task gradients, a trace a task";
+const ELEMENTS: &str = "task gradients, number by number";
+const VALIDATION: &str = "gradients of validation rows";
+const VALIDATION_SOLVE: &str = "gradients of validation rows, a small solve";
+const SOLVE: &str = "task gradients, a small solve";
+const HALVES: &str = "task gradients of two halves, a small solve";
 
 #[rustfmt::skip]
 static ENTRIES: &[Entry] = &[
@@ -154,8 +155,8 @@ static ENTRIES: &[Entry] = &[
     Entry { name: "trimmed_mean", needs: Needs::Elements, paper: "Yin et al. 2018, Byzantine-Robust Distributed Learning (arXiv:1803.01498)", cost: ELEMENTS, make: |s| Box::new(trimmed_mean::TrimmedMean::new(s)) },
     Entry { name: "imtl_g", needs: Needs::Gramian, paper: "Liu et al. 2021, Towards Impartial Multi-task Learning (ICLR)", cost: SOLVE, make: |_| Box::new(imtl_g::ImtlG) },
     Entry { name: "mgda", needs: Needs::Gramian, paper: "Sener & Koltun 2018, Multi-Task Learning as Multi-Objective Optimization (arXiv:1810.04650)", cost: SOLVE, make: |_| Box::new(mgda::Mgda) },
-    Entry { name: "pcgrad", needs: Needs::Gramian, paper: "Yu et al. 2020, Gradient Surgery for Multi-Task Learning (arXiv:2001.06782)", cost: SOLVE, make: |_| Box::new(pcgrad::PcGrad) },
-    Entry { name: "gradvac", needs: Needs::Gramian, paper: "Wang et al. 2021, Gradient Vaccine (arXiv:2010.05874)", cost: SOLVE, make: |s| Box::new(gradvac::GradVac::new(s)) },
+    Entry { name: "pcgrad", needs: Needs::Gramian, paper: "Yu et al. 2020, Gradient Surgery for Multi-Task Learning (arXiv:2001.06782)", cost: GRADIENTS, make: |_| Box::new(pcgrad::PcGrad) },
+    Entry { name: "gradvac", needs: Needs::Gramian, paper: "Wang et al. 2021, Gradient Vaccine (arXiv:2010.05874)", cost: GRADIENTS, make: |s| Box::new(gradvac::GradVac::new(s)) },
     Entry { name: "cagrad", needs: Needs::Gramian, paper: "Liu et al. 2021, Conflict-Averse Gradient Descent (arXiv:2110.14048)", cost: SOLVE, make: |s| Box::new(cagrad::CaGrad::new(s)) },
     Entry { name: "nash_mtl", needs: Needs::Gramian, paper: "Navon et al. 2022, Multi-Task Learning as a Bargaining Game (arXiv:2202.01017)", cost: SOLVE, make: |s| Box::new(nash_mtl::NashMtl::new(s)) },
     Entry { name: "aligned_mtl", needs: Needs::Gramian, paper: "Senushkin et al. 2023, Independent Component Alignment (arXiv:2305.19000)", cost: SOLVE, make: |s| Box::new(aligned_mtl::AlignedMtl::new(s)) },
@@ -163,12 +164,12 @@ static ENTRIES: &[Entry] = &[
     Entry { name: "upgrad", needs: Needs::Gramian, paper: "Quinton & Rey 2024, Jacobian Descent for Multi-Objective Optimization (arXiv:2406.16232)", cost: SOLVE, make: |s| Box::new(upgrad::UpGrad::new(s)) },
     Entry { name: "dualproj", needs: Needs::Gramian, paper: "Lopez-Paz & Ranzato 2017, Gradient Episodic Memory (arXiv:1706.08840)", cost: SOLVE, make: |s| Box::new(dualproj::DualProj::new(s)) },
     Entry { name: "config", needs: Needs::Gramian, paper: "Liu et al. 2025, ConFIG (arXiv:2408.11104)", cost: SOLVE, make: |_| Box::new(config::ConFig) },
-    Entry { name: "krum", needs: Needs::Gramian, paper: "Blanchard et al. 2017, Machine Learning with Adversaries (NeurIPS)", cost: SOLVE, make: |s| Box::new(krum::Krum::new(s)) },
+    Entry { name: "krum", needs: Needs::Gramian, paper: "Blanchard et al. 2017, Machine Learning with Adversaries (NeurIPS)", cost: GRADIENTS, make: |s| Box::new(krum::Krum::new(s)) },
     Entry { name: "cr_mogm", needs: Needs::Gramian, paper: "Zhou et al. 2022, On the Convergence of Stochastic Multi-Objective Gradient Manipulation (NeurIPS)", cost: SOLVE, make: |s| Box::new(cr_mogm::CrMogm::new(s)) },
     Entry { name: "pcd", needs: Needs::Gramian, paper: "Varam & AlHajri 2026, Not All Objectives Are Born Equal (arXiv:2606.29521)", cost: SOLVE, make: |s| Box::new(pcd::Pcd::new(s)) },
     Entry { name: "auto_lambda", needs: Needs::Validation, paper: "Liu et al. 2022, Auto-Lambda (arXiv:2202.03091)", cost: VALIDATION, make: |s| Box::new(auto_lambda::AutoLambda::new(s)) },
-    Entry { name: "forum", needs: Needs::Validation, paper: "Ye et al. 2024, A First-Order Multi-Gradient Algorithm for Bi-Level Optimization (arXiv:2401.09257)", cost: VALIDATION, make: |s| Box::new(forum::Forum::new(s)) },
-    Entry { name: "moml", needs: Needs::Validation, paper: "Ye et al. 2021, Multi-Objective Meta Learning (arXiv:2102.07121)", cost: VALIDATION, make: |s| Box::new(moml::Moml::new(s)) },
+    Entry { name: "forum", needs: Needs::Validation, paper: "Ye et al. 2024, A First-Order Multi-Gradient Algorithm for Bi-Level Optimization (arXiv:2401.09257)", cost: VALIDATION_SOLVE, make: |s| Box::new(forum::Forum::new(s)) },
+    Entry { name: "moml", needs: Needs::Validation, paper: "Ye et al. 2021, Multi-Objective Meta Learning (arXiv:2102.07121)", cost: VALIDATION_SOLVE, make: |s| Box::new(moml::Moml::new(s)) },
 ];
 
 #[cfg(test)]
