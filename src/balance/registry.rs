@@ -183,6 +183,15 @@ mod tests {
     }
 
     #[test]
+    fn recipes_know_which_methods_cannot_compare_states() {
+        let parameters = |entry: &&Entry| entry.needs.reads_gradients() && entry.needs != Needs::Gramian;
+        let names: Vec<_> = ENTRIES.iter().filter(parameters).map(|entry| entry.name).collect();
+        let mut known = crate::recipe::NOT_OF_STATES.to_vec();
+        known.sort_by_key(|name| names.iter().position(|other| other == name));
+        assert_eq!(known, names);
+    }
+
+    #[test]
     fn every_method_can_be_made() {
         for entry in methods() {
             let mut method = entry.make(&Settings::new(&Balance::new(entry.name), ["a", "b", "c"]));

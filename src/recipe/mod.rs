@@ -33,6 +33,8 @@ pub use overrides::Override;
 pub use source::{Base, CardKind, Cards, SourceFile};
 pub use task::{Balanced, ClassWeights, Columns, Files, Format, Split, Task};
 pub use training::{Freeze, Sampling, Schedule, Training, TrainingDtype};
+#[cfg(all(test, feature = "train"))]
+pub(crate) use validate::NOT_OF_STATES;
 
 use crate::metrics::Kind;
 use indexmap::IndexMap;

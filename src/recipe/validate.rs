@@ -2,7 +2,7 @@
 
 use super::document::{Document, KeyPath, dotted};
 use super::suggest::{did_you_mean, list, nearest};
-use super::{BalanceMethod, Recipe, Sampling, validate_task};
+use super::{BalanceMethod, Level, Recipe, Sampling, validate_task};
 use crate::error::{Error, Problem, Result};
 use indexmap::IndexMap;
 use std::fmt::Debug;
@@ -215,6 +215,10 @@ fn sampling(recipe: &Recipe) -> Check {
     }
 }
 
+/// Methods that read more of the task gradients than their inner products: they work on parameters only.
+pub(crate) const NOT_OF_STATES: [&str; 10] =
+    ["excess_mtl", "db_mtl", "moco", "graddrop", "trimmed_mean", "modo", "sdmgrad", "auto_lambda", "forum", "moml"];
+
 fn balance(recipe: &Recipe) -> Check {
     let balance = &recipe.balance;
     let key = |name: &str| path(&["balance", name]);
@@ -227,6 +231,17 @@ fn balance(recipe: &Recipe) -> Check {
     let help = "1 computes the weights at each step";
     let every = (1..=i64::MAX as u64).contains(&(balance.every as u64));
     require(every, &["balance", "every"], balance.every, "a whole number, 1 or more", help)?;
+    if balance.level == Level::Representation {
+        if NOT_OF_STATES.contains(&known.name) {
+            let expected = format!("\"trunk\" or \"layers\" with `{}`", known.name);
+            let help = "what this method follows has no counterpart at the hidden states; remove the key";
+            return Err(Invalid::fact(key("level"), "\"representation\"", expected, help));
+        }
+        let help = "raise `batch_tokens` instead: hidden states are compared within one batch";
+        let one = recipe.training.accumulate == 1;
+        let expected = "1 with `balance.level = \"representation\"`";
+        require(one, &["training", "accumulate"], recipe.training.accumulate, expected, help)?;
+    }
     for (name, value) in &balance.parameters {
         let Some(parameter) = known.parameter(name) else { return Err(unknown_parameter(known, name)) };
         if !parameter.accepts(value) {

@@ -1,6 +1,7 @@
 //! How much memory a run needs: foretold from its sizes, and as it was.
 
 use super::Prepared;
+use crate::balance::Needs;
 use crate::gradient::Arena;
 use crate::model::MultiTask;
 use crate::recipe::TrainingDtype;
@@ -12,7 +13,7 @@ pub struct MemoryPlan {
     pub parameters: usize,
     /// AdamW's moments.
     pub moments: usize,
-    /// Gradients of one step.
+    /// Gradients of one step, and what a balancing method keeps of those before.
     pub gradients: usize,
     /// What a step keeps and needs beside parameters and gradients.
     pub activations: usize,
@@ -36,11 +37,15 @@ impl MemoryPlan {
         let (arena, config) = (model.arena(), model.config());
         let (backbone, heads) = model.size();
         let rows = super::trainer::gradient_rows(&prepared.recipe);
+        let history = match crate::balance::method(&prepared.recipe.balance.method).map(|method| method.needs) {
+            Some(Needs::Traces | Needs::Squares) => prepared.tasks.len() * arena.shared_len(),
+            _ => 0,
+        };
         let tokens = training.batch_tokens;
         Self {
             parameters: FLOAT * (backbone + heads + arena.len()),
             moments: 2 * FLOAT * arena.len(),
-            gradients: FLOAT * gradient_numbers(arena, rows, tokens * training.accumulate),
+            gradients: FLOAT * (gradient_numbers(arena, rows, tokens * training.accumulate) + history),
             activations: Self::activations(prepared, model, tokens, config.hidden(), config.inner()),
             data: prepared.tasks.iter().map(|task| data_of(&task.splits())).sum(),
             program: PROGRAM,
