@@ -1,0 +1,91 @@
+//! MiniLM-L6 with random weights on random tokens, and what benchmarks are asked on the command line.
+
+use mtl_zoo::data::{Batch, Packed, Targets, TaskBatch};
+use mtl_zoo::model::backbones::BackboneConfig;
+use mtl_zoo::model::{HeadOptions, ModelOptions, MultiTask, Weight, Weights};
+use mtl_zoo::recipe::{Freeze, Pooling, Recipe, TaskType, Training};
+use serde_json::json;
+
+const CONFIG: &str = r#"{"model_type": "bert", "vocab_size": 30522, "hidden_size": 384, "num_hidden_layers": 6,
+    "num_attention_heads": 12, "intermediate_size": 1536, "hidden_act": "gelu", "max_position_embeddings": 512,
+    "type_vocab_size": 2, "layer_norm_eps": 1e-12}"#;
+const VOCABULARY: u32 = 30_522;
+const CLASSES: usize = 4;
+
+/// What follows the command.
+pub struct Arguments(Vec<String>);
+
+impl Arguments {
+    pub fn new() -> Self {
+        Self(std::env::args().collect())
+    }
+
+    pub fn flag(&self, name: &str) -> bool {
+        self.0.iter().any(|argument| argument == name)
+    }
+
+    pub fn value<T: std::str::FromStr>(&self, name: &str, default: T) -> T {
+        let at = self.0.iter().position(|argument| argument == name);
+        match at.and_then(|at| self.0.get(at + 1)) {
+            Some(text) => text.parse().unwrap_or_else(|_| panic!("{name} {text}")),
+            None => default,
+        }
+    }
+}
+
+/// Numbers that only have to be spread out.
+pub struct Random(pub u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+}
+
+pub fn model(tasks: usize, dropout: f32) -> MultiTask {
+    let mut config = BackboneConfig::parse(CONFIG.as_bytes()).unwrap();
+    config.set_dropout(Some(dropout), Some(dropout));
+    let mut random = Random(1);
+    let mut weights = Weights::new();
+    for spec in config.parameters(false) {
+        let len = spec.shape.iter().product();
+        let norm = spec.name.ends_with("LayerNorm.weight");
+        let mut number = || if norm { 1.0 } else { (random.next() % 2001) as f32 * 4e-5 - 0.04 };
+        weights.insert(spec.name, Weight { shape: spec.shape, values: (0..len).map(|_| number()).collect() });
+    }
+    let head = HeadOptions { dropout, ..HeadOptions::new(TaskType::Classification, CLASSES, Pooling::Mean) };
+    let heads = (0..tasks).map(|task| (format!("task{task}"), head.clone())).collect();
+    MultiTask::new(config, weights, heads, &ModelOptions { freeze: Freeze::None, seed: 0, trained_heads: false })
+        .unwrap()
+}
+
+pub fn batch(tokens: usize, length: usize, tasks: usize, random: &mut Random) -> Batch {
+    let sequences = tokens / length;
+    let ids = (0..sequences * length).map(|_| random.next() as u32 % VOCABULARY).collect();
+    let packed = Packed {
+        ids,
+        type_ids: vec![0; sequences * length],
+        positions: (0..sequences).flat_map(|_| 0..length as u32).collect(),
+        starts: (0..=sequences).map(|sequence| (sequence * length) as u32).collect(),
+    };
+    let task = |task: usize| {
+        let own = task * sequences / tasks..(task + 1) * sequences / tasks;
+        let classes = own.clone().map(|_| random.next() as u32 % CLASSES as u32).collect();
+        TaskBatch {
+            task,
+            tokens: own.start * length..own.end * length,
+            sequences: own,
+            targets: Targets::Classes(classes),
+        }
+    };
+    Batch { packed, tasks: (0..tasks).map(task).collect() }
+}
+
+/// A recipe of tasks for [`model`].
+pub fn recipe(tasks: usize, training: Training) -> Recipe {
+    let task = |task: usize| {
+        (format!("task{task}"), serde_json::from_value(json!({"type": "classification", "train": "-"})).unwrap())
+    };
+    Recipe { training, tasks: (0..tasks).map(task).collect(), ..Recipe::default() }
+}
