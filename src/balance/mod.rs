@@ -4,55 +4,53 @@ mod balancer;
 mod method;
 mod registry;
 
-mod equal;
-mod fixed;
-mod uncertainty;
-mod dwa;
-mod rlw;
-mod gls;
-mod imtl_l;
-mod stch;
-mod famo;
-mod dtp;
-mod gradnorm;
-mod excess_mtl;
-mod db_mtl;
-mod moco;
-mod graddrop;
-mod trimmed_mean;
+mod aligned_mtl;
 mod auto_lambda;
+mod cagrad;
+mod config;
+mod cr_mogm;
+mod db_mtl;
+mod dtp;
+mod dualproj;
+mod dwa;
+mod equal;
+mod excess_mtl;
+mod fairgrad;
+mod famo;
+mod fixed;
 mod forum;
+mod gls;
+mod graddrop;
+mod gradnorm;
+mod gradvac;
+mod imtl_g;
+mod imtl_l;
+mod krum;
+mod mgda;
+mod moco;
+mod modo;
 mod moml;
+mod nash_mtl;
+mod pcd;
+mod pcgrad;
+mod rlw;
+mod sdmgrad;
+mod stch;
+mod trimmed_mean;
+mod uncertainty;
+mod upgrad;
 
 mod hypergradient;
 mod learned;
 mod softmax;
-#[cfg(test)]
-mod testing;
-
-mod imtl_g;
-mod mgda;
-mod pcgrad;
-mod gradvac;
-mod cagrad;
-mod nash_mtl;
-mod aligned_mtl;
-mod fairgrad;
-mod upgrad;
-mod dualproj;
-mod config;
-mod krum;
-mod cr_mogm;
-mod pcd;
-mod modo;
-mod sdmgrad;
-
 mod solve;
 
 #[cfg(test)]
 mod example;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod testing;
 
 pub use balancer::{Balancer, Measured};
 pub use method::{Element, Method, Needs, Step, Unsolved};
