@@ -50,6 +50,8 @@ mod example;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod testing;
 
 pub use balancer::{Balancer, Measured};
