@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
 """Writes tests/golden/balance.json: task gradients and the weights that each balancing method gives them.
 
-    pip install "torchjd[full]" torch numpy mpmath
+    pip install torch numpy mpmath "torchjd[quadprog_projector]"
     python scripts/make_balance_goldens.py
 
-Last run with TorchJD 0.18.0, PyTorch 2.15.0, NumPy 2.4.6, mpmath 1.3.0. Values are TorchJD's where it has the method and solves
-it exactly ("source" says so), else computed here from the paper's definition, with 50 digits where a problem has to be solved.
-Weights follow docs/balance: the shared parameters move along 1/T sum of w_i g_i, so ones are equal weighting.
+Last run with TorchJD 0.18.0, PyTorch 2.15.0, NumPy 2.4.6, mpmath 1.3.0, quadprog 0.1.14; takes a minute. Values are TorchJD's
+where it has the method and solves it exactly (`source` says so), else computed here from the paper's definition, with 50 digits
+where a problem has to be solved. Weights follow docs/balance: the shared parameters move along 1/T sum of w_i g_i, so ones are
+equal weighting.
 
     stacks    name -> gradients [T][P], losses [T]
-    values    method, parameters, source, steps (names of stacks; pairs of them for methods of two half batches), and per step
-              weights [T], or direction [P] = 1/T sum of w_i g_i where weights are not unique or do not say it, or neither
-              (null) where only a finite answer is asked for. `draws`: the random numbers of the step.
+    values    method, parameters, source, steps, and per step
+              weights [T], and/or direction [P] = 1/T sum of w_i g_i, alone where weights are not unique or do not say it
+              draws: the random numbers that decide; scores: validation scores heard of before the step, or null
+
+A step is the name of a stack, or a pair: of two half batches (modo, sdmgrad), of the losses before and after the update (famo),
+of training and validation gradients (auto_lambda, forum, moml). Weights of db_mtl and moco are those of the traces.
 """
 
 import importlib.metadata
@@ -192,7 +196,8 @@ def min_norm_point(G):
 def conflict_averse(G, c, count=None):
     """Weights a of d = sum of a_i g_i that maximises min g_i'd over the ball of radius c |g0| around the mean g0.
 
-    `count` tasks with those of zero gradient, which only count in the mean. From its dual: v = c |g0| w / |g_w| solves G v = mu 1 - G 1/n on its support, and v'Gv = c^2 |g0|^2 gives mu.
+    There are `count` tasks with those of zero gradient, which only count in the mean. From its dual: v = c |g0| w / |g_w|
+    solves G v = mu 1 - G 1/n on its support, and v'Gv = c^2 |g0|^2 gives mu.
     """
     n = G.rows
     b = G * mp.ones(n, 1) / (count or n)
@@ -421,6 +426,10 @@ for steps in (SEQUENCE, LONG):
         halves("modo", dict(gamma=gamma, rho=rho), TORCHJD + " MoDoWeighting", pairs, jd.MoDoWeighting(gamma, rho))
     for pull in (0.3, 0.0):
         halves("sdmgrad", {"lambda": pull}, TORCHJD + " SDMGradWeighting", pairs, jd.SDMGradWeighting(lambda_=pull))
+# Products of unrelated gradients are negative even on the diagonal.
+unrelated = [["conflicting_three", "three"], ["three", "aligned"], ["aligned", "orthogonal"], ["parallel", "three"]]
+halves("modo", dict(gamma=0.1, rho=0.1), TORCHJD + " MoDoWeighting", unrelated, jd.MoDoWeighting(0.1, 0.1))
+halves("sdmgrad", {"lambda": 0.3}, TORCHJD + " SDMGradWeighting", unrelated, jd.SDMGradWeighting())
 halves("modo", dict(gamma=1e-3, rho=0.1), TORCHJD + " MoDoWeighting", [["all_zero", "all_zero"]], jd.MoDoWeighting(1e-3, 0.1))
 halves("sdmgrad", {"lambda": 0.3}, TORCHJD + " SDMGradWeighting", [["all_zero", "all_zero"]], jd.SDMGradWeighting())
 
@@ -486,7 +495,7 @@ for name in ("single", "two", "eight"):
 # d(product of L)^(1/T) / dL = that / (T L), times T: ones for equal losses.
 
 def smooth_maximum(steps, mu, warmup):
-    """The authors' code for tasks of different units: log(L / N), N the mean of the first losses; till then the sum of log L."""
+    """As the authors' code: losses are log(L / N), N the mean of the first ones; till that is known, the sum of log L."""
     first, weights = [], []
     for name in steps:
         loss = torch.tensor(losses(name), requires_grad=True)
@@ -669,8 +678,10 @@ def shortest(change, _):
 
 
 def constrained(change, q, rho):
-    """FORUM: -d, d the minimiser of max(change d) + |d|^2 / 2 under q'd <= -rho/2 |q|^2. From its dual: shares and a multiplier,
-    whose non-zero ones solve a linear system."""
+    """FORUM: -d, d the minimiser of max(change d) + |d|^2 / 2 under q'd <= -rho/2 |q|^2.
+
+    From its dual: shares of the rows and a multiplier of the condition; those that are not zero solve a linear system.
+    """
     count = len(change)
     rows, q = exact(change), exact(q)
     square, wanted = (q.T * q)[0], mp.mpf(rho) / 2 * (q.T * q)[0]

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 /// Learns λ, by Adam, on `Σᵢ Vᵢ(θ - η Σⱼ λⱼ gⱼ)`, the sum of the validation losses after a step (Liu et al. 2022).
 ///
-/// `wᵢ = λᵢ`, which starts at 1 and does not go below 0; the weights of a step are those before its update. The source starts at 0.1
-/// with a rate of 1e-4, which for weights of 1 is the default rate here, and takes the derivative by finite differences at the
-/// updated model; here it is exact to first order in η. All tasks are primary ones.
+/// `wᵢ = λᵢ`, which starts at 1 and does not go below 0; the weights of a step are those before its update. The source
+/// starts at 0.1 with a rate of 1e-4, which for weights of 1 is the default rate here, and takes the derivative by
+/// finite differences at the updated model; here it is exact to first order in η. All tasks are primary ones.
 pub(super) struct AutoLambda {
     rate: f64,
     weights: Vec<Learned>,

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 /// A recipe's balancing method in a run.
 ///
-/// The shared parameters are one part, or several with weights of their own ([`Level::Layers`]); all parts hear the same
-/// losses. In each step: [`Balancer::is_due`] says whether anything has to be measured, [`Balancer::traces`] comes
+/// The shared parameters are one part, or several with weights of their own ([`Level::Layers`]); all parts hear the
+/// same losses. In each step: [`Balancer::is_due`] says whether anything has to be measured, [`Balancer::traces`] comes
 /// before [`Balancer::weights`] and [`Balancer::after`] follows the update.
 pub struct Balancer {
     entry: &'static Entry,
@@ -107,9 +107,10 @@ impl Balancer {
     }
 
     /// Whether the method is asked in the coming step. Otherwise its last weights count and nothing needs to be
-    /// measured, but for [`Needs::Traces`] and [`Needs::Squares`]: traces and sums of squares follow every step.
+    /// measured, but for [`Needs::Traces`] and [`Needs::Squares`]: traces and sums of squares follow every step. What
+    /// looks at every number has no weights that could last: [`Needs::Elements`] is always due.
     pub fn is_due(&self) -> bool {
-        self.steps.is_multiple_of(self.every)
+        self.needs() == Needs::Elements || self.steps.is_multiple_of(self.every)
     }
 
     /// The weights of all tasks, a list a part; absent tasks, which have no loss, weigh nothing.
@@ -305,6 +306,15 @@ mod tests {
         }
         assert_eq!(due, [true, false, false, true, false, false, true]);
         assert!(answers[0] == answers[1] && answers[1] == answers[2] && answers[2] != answers[3]);
+    }
+
+    #[test]
+    fn single_numbers_are_combined_in_every_step() {
+        let mut balancer = balancer(with("trimmed_mean", |balance| balance.every = 3), 1);
+        for _ in 0..4 {
+            assert_eq!(balancer.weights(&LOSSES, &[]), [[1.0; 3]]);
+            assert_eq!(balancer.elements(0).unwrap()(0, &[1.0, 2.0, 30.0]), 6.0);
+        }
     }
 
     #[test]

@@ -11,9 +11,10 @@ const LEAST: f64 = 0.01;
 /// `wᵢ ∝ -(1 - κᵢ)^γ log κᵢ`, κ being a running mean of the task's validation score, in which the newest has the share
 /// `newest` (Guo et al. 2018, section 3). Ones before the first evaluation.
 ///
-/// The source does not scale its weights, so that training comes to rest as scores reach 1; here those of a step add up to
-/// their number. Scores are the task's main metric and should lie between 0 and 1, as accuracy, F1 and correlations of a useful
-/// model do; lower ones count as 0.01, so a task that is scored by an error has the weight of a useless model throughout.
+/// The source does not scale its weights, so that training comes to rest as scores reach 1; here those of a step add up
+/// to their number. Scores are the task's main metric and should lie between 0 and 1, as accuracy, F1 and correlations
+/// of a useful model do; lower ones count as 0.01, so a task that is scored by an error has the weight of a useless
+/// model throughout.
 pub(super) struct Dtp {
     gamma: f64,
     newest: f64,

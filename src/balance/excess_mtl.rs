@@ -7,12 +7,12 @@ use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// `wᵢ = n softmax(xᵢ)`, where in each step x grows by the learning rate times the task's excess risk over its first one (He et
-/// al. 2024, equations 6, 7 and 9). The risk is `Σ g²/(√h + 1e-8)`, h being the sum of g² so far.
+/// `wᵢ = n softmax(xᵢ)`, where in each step x grows by the learning rate times the task's excess risk over its first
+/// one (He et al. 2024, equations 6, 7 and 9). The risk is `Σ g²/(√h + 1e-8)`, h being the sum of g² so far.
 ///
-/// The first risk is that of the task's first step, in which its x stays, as in LibMTL; or the mean of its first `warmup` steps,
-/// as the paper's appendix C.1 advises. TorchJD takes the first risk itself, unscaled, for the first step's growth. Growth
-/// alone counts: x is kept from running off by taking its largest away.
+/// The first risk is that of the task's first step, in which its x stays, as in LibMTL; or the mean of its first
+/// `warmup` steps, as the paper's appendix C.1 advises. TorchJD takes the first risk itself, unscaled, for the first
+/// step's growth. Growth alone counts: x is kept from running off by taking its largest away.
 pub(super) struct ExcessMtl {
     rate: f64,
     warmup: u64,

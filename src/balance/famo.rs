@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 /// Losses are above the least possible one, 0, by at least this.
 const LEAST: f64 = 1e-8;
 
-/// Minimises `c Σ zᵢ log Lᵢ` with `z = softmax(ξ)` and `c = 1 / Σ(zᵢ/Lᵢ)` (Liu et al. 2023, algorithm 1). After the update ξ
-/// goes down `Jᵀ δ`, J being the softmax's derivative and `δᵢ` the fall of `log Lᵢ` on the same batch, by Adam with `decay` added to
-/// its gradient, as in the authors' code.
+/// Minimises `c Σ zᵢ log Lᵢ` with `z = softmax(ξ)` and `c = 1 / Σ(zᵢ/Lᵢ)` (Liu et al. 2023, algorithm 1). After the
+/// update ξ goes down `Jᵀ δ`, J being the softmax's derivative and `δᵢ` the fall of `log Lᵢ` on the same batch, by Adam
+/// with `decay` added to its gradient, as in the authors' code.
 ///
-/// `wᵢ = n (zᵢ/Lᵢ) / Σ(zⱼ/Lⱼ)`: the source's weights add up to 1, these to n. The lower bound of each loss is 0. The losses after
-/// the update must be under the same dropout, or δ is mostly its noise; LibMTL draws new masks.
+/// `wᵢ = n (zᵢ/Lᵢ) / Σ(zⱼ/Lⱼ)`: the source's weights add up to 1, these to n. The lower bound of each loss is 0. The
+/// losses after the update must be under the same dropout, or δ is mostly its noise; LibMTL draws new masks.
 pub(super) struct Famo {
     rate: f64,
     decay: f64,

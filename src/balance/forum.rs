@@ -12,13 +12,14 @@ use serde_json::{Value, json};
 /// Iterations of the search for the shares; each costs less than a microsecond.
 const ITERATIONS: usize = 500;
 
-/// Learns λ on all validation losses, with the training loss's distance from its least value, `q(λ, θ) = f(λ, θ) - min f`, as a
-/// constraint: the direction d is the nearest one to lowering all of them under which q falls by at least `ρ/2 ‖∇q‖²` (Ye et al. 2024). Adam takes a step of λ against it.
+/// Learns λ on all validation losses, with the training loss's distance from its least value,
+/// `q(λ, θ) = f(λ, θ) - min f`, as a constraint: the direction d is the nearest one to lowering all of them under which
+/// q falls by at least `ρ/2 ‖∇q‖²` (Ye et al. 2024). Adam takes a step of λ against it.
 ///
-/// `wᵢ = λᵢ`, which starts at 1, does not go below 0 and keeps its sum; the weights of a step are those before its update. Of
-/// the source's joint step in λ and θ this is the part of λ: the model follows its training losses alone, not the validation
-/// losses. The least value is that after one step, so `∇q = G λ` over η, and the derivatives of the validation losses
-/// are taken through that step, exact to first order in η.
+/// `wᵢ = λᵢ`, which starts at 1, does not go below 0 and keeps its sum; the weights of a step are those before its
+/// update. Of the source's joint step in λ and θ this is the part of λ: the model follows its training losses alone,
+/// not the validation losses. The least value is that after one step, so `∇q = G λ` over η, and the derivatives of the
+/// validation losses are taken through that step, exact to first order in η.
 pub(super) struct Forum {
     rho: f64,
     rate: f64,
@@ -35,7 +36,8 @@ impl Forum {
     }
 }
 
-/// The direction `Hᵀγ + νq` with shares γ and ν ≥ 0 that minimise `½‖Hᵀγ + νq‖² - ν ρ/2 ‖q‖²`, the dual of "nearest to lowering all".
+/// The direction `Hᵀγ + νq` with shares γ and ν ≥ 0 that minimise `½‖Hᵀγ + νq‖² - ν ρ/2 ‖q‖²`, the dual of "nearest to
+/// lowering all".
 fn direction(slopes: &Matrix, q: &Vector, rho: f64) -> Vector {
     let square = q.norm_squared();
     let mixed = |shares: &Vector| {

@@ -7,8 +7,8 @@ const LEAST: f64 = 1e-8;
 
 /// Minimises `(Π Lᵢ)^{1/n}` (Chennupati et al. 2019, section 3.2).
 ///
-/// `wᵢ = (Π L)^{1/n} / Lᵢ`, n times the derivative: ones for equal losses. LibMTL takes the product of the losses as it is, which
-/// overflows or vanishes for many tasks; here it is a sum of logarithms.
+/// `wᵢ = (Π L)^{1/n} / Lᵢ`, n times the derivative: ones for equal losses. LibMTL takes the product of the losses as it
+/// is, which overflows or vanishes for many tasks; here it is a sum of logarithms.
 pub(super) struct Gls;
 
 impl Method for Gls {

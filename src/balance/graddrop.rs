@@ -2,12 +2,13 @@
 
 use super::{Element, Method, Settings, Step, Unsolved};
 
-/// At each place the numbers g of the tasks have the purity `P = ½ (1 + Σg/Σ|g|)`; those above 0 stay if P is above a uniform draw,
-/// those below 0 stay if it is below (Chen et al. 2020, algorithm 1, lines 10 to 15; TorchJD's GradDrop). Of those that go, the share
-/// `leak` stays.
+/// At each place the numbers g of the tasks have the purity `P = ½ (1 + Σg/Σ|g|)`; those above 0 stay if P is above a
+/// uniform draw, those below 0 stay if it is below (Chen et al. 2020, algorithm 1, lines 10 to 15; TorchJD's GradDrop).
+/// Of those that go, the share `leak` stays.
 ///
-/// The source adds up what stays, and so does this: where all tasks agree it is equal weighting. LibMTL draws on the hidden
-/// states, once an example, times the sign of the state; `level = "representation"` draws there too, a number at a time.
+/// The source adds up what stays, and so does this: where all tasks agree it is equal weighting. LibMTL draws on the
+/// hidden states, once an example, times the sign of the state; `level = "representation"` draws there too, a number at
+/// a time.
 pub(super) struct GradDrop {
     leak: f32,
 }

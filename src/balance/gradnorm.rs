@@ -11,12 +11,13 @@ use serde_json::{Value, json};
 /// Weights are at least this before they are scaled: the source's may go below 0, and its rule then pushes them on.
 const LEAST: f64 = 1e-3;
 
-/// Learns w, ones at the start, on `Σ |wᵢ ‖gᵢ‖ - m rᵢ^α|` with the target held fixed: m is the mean of `wᵢ ‖gᵢ‖`, and r the task's
-/// `L/L(0)` over the mean of all tasks' (Chen et al. 2018, equations 1 and 2, algorithm 1). After each step the weights are scaled
-/// to keep their sum. The weights of a step are those before its update.
+/// Learns w, ones at the start, on `Σ |wᵢ ‖gᵢ‖ - m rᵢ^α|` with the target held fixed: m is the mean of `wᵢ ‖gᵢ‖`, and r
+/// the task's `L/L(0)` over the mean of all tasks' (Chen et al. 2018, equations 1 and 2, algorithm 1). After each step
+/// the weights are scaled to keep their sum. The weights of a step are those before its update.
 ///
-/// `L(0)` is the task's first loss, or the mean of its first `warmup` ones, in which nothing is learned: batches of text are
-/// small, and r never forgets a first loss that was high by chance. LibMTL takes the first epoch's mean and a softmax of the weights.
+/// `L(0)` is the task's first loss, or the mean of its first `warmup` ones, in which nothing is learned: batches of
+/// text are small, and r never forgets a first loss that was high by chance. LibMTL takes the first epoch's mean and a
+/// softmax of the weights.
 pub(super) struct GradNorm {
     alpha: f64,
     rate: f64,

@@ -2,10 +2,11 @@
 
 use super::{Matrix, Step, Unsolved};
 
-/// `dVᵢ/dλⱼ` of the validation loss Vᵢ after a step `θ - η Σ λⱼ gⱼ`, over the learning rate η: `-∇Vᵢ · gⱼ`, a row a validation loss.
+/// `dVᵢ/dλⱼ` of the validation loss Vᵢ after a step `θ - η Σ λⱼ gⱼ`, over the learning rate η: `-∇Vᵢ · gⱼ`, a row a
+/// validation loss.
 ///
-/// This is exact to first order in η. Auto-Lambda and MOML get the same number from finite differences or from backward passes
-/// through the step, at the updated parameters instead of the present ones.
+/// This is exact to first order in η. Auto-Lambda and MOML get the same number from finite differences or from backward
+/// passes through the step, at the updated parameters instead of the present ones.
 pub(super) fn hypergradient(step: &Step) -> Result<Matrix, Unsolved> {
     let tasks = step.tasks.len();
     if step.validation.shape() != (tasks, tasks) {

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 /// Minimises `Σ e^{sᵢ} Lᵢ - sᵢ` over the model and over `sᵢ`, which starts at 0 (Liu et al. 2021, section 3.2, IMTL-L).
 ///
-/// `wᵢ = e^{sᵢ}`, the derivative: ones at the start, `1/Lᵢ` in the end. The weights of a step are those before its update.
-/// LibMTL learns s with the model's rate and weight decay; here it has its own rate and no decay, and stays within ±20.
-/// The paper's other half is `imtl_g`.
+/// `wᵢ = e^{sᵢ}`, the derivative: ones at the start, `1/Lᵢ` in the end. The weights of a step are those before its
+/// update. LibMTL learns s with the model's rate and weight decay; here it has its own rate and no decay, and stays
+/// within ±20. The paper's other half is `imtl_g`.
 pub(super) struct ImtlL {
     rate: f64,
     scales: Vec<Learned>,

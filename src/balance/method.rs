@@ -108,8 +108,8 @@ pub trait Method: Send {
         Vec::new()
     }
 
-    /// [`Needs::Elements`]: how gradients are combined where weights do not say it. Gradients are times `wᵢ` by then, and
-    /// what the function returns stands where `Σ wᵢ gᵢ` would: the shared parameters follow a T-th of it.
+    /// [`Needs::Elements`]: how gradients are combined where weights do not say it. Gradients are times `wᵢ` by then,
+    /// and what the function returns stands where `Σ wᵢ gᵢ` would: the shared parameters follow a T-th of it.
     fn elements<'a>(&'a self, _step: &Step) -> Option<Box<Element<'a>>> {
         None
     }

@@ -7,13 +7,13 @@ use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Traces `y ← y - βₖ (y - g)` and shares `λ ← Π(λ - γₖ (Y Yᵀ + ρI) λ)`, Π being the nearest point of the simplex, with `βₖ =
-/// beta/k^decay` in the task's k-th step and the same for γ (Fernando et al. 2023, algorithm 1). `wᵢ = n λᵢ`: for equal
-/// tasks the source follows the mean.
+/// Traces `y ← y - βₖ (y - g)` and shares `λ ← Π(λ - γₖ (Y Yᵀ + ρI) λ)`, Π being the nearest point of the simplex, with
+/// `βₖ = beta/k^decay` in the task's k-th step and the same for γ (Fernando et al. 2023, algorithm 1). `wᵢ = n λᵢ`: for
+/// equal tasks the source follows the mean.
 ///
-/// g is the task's gradient, scaled to the length of its loss, as in the authors' code and LibMTL (`scaled = false` leaves
-/// it as it is, as in the paper). LibMTL puts λ through a softmax instead of Π, which draws it to equal shares in every step. Tasks
-/// that are absent keep their λ, and the others share what is left.
+/// g is the task's gradient, scaled to the length of its loss, as in the authors' code and LibMTL (`scaled = false`
+/// leaves it as it is, as in the paper). LibMTL puts λ through a softmax instead of Π, which draws it to equal shares
+/// in every step. Tasks that are absent keep their λ, and the others share what is left.
 pub(super) struct MoCo {
     beta: f64,
     gamma: f64,

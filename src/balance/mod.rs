@@ -4,55 +4,55 @@ mod balancer;
 mod method;
 mod registry;
 
+mod aligned_mtl;
 mod auto_lambda;
+mod cagrad;
+mod config;
+mod cr_mogm;
 mod db_mtl;
 mod dtp;
+mod dualproj;
 mod dwa;
 mod equal;
 mod excess_mtl;
+mod fairgrad;
 mod famo;
 mod fixed;
 mod forum;
 mod gls;
 mod graddrop;
 mod gradnorm;
+mod gradvac;
+mod imtl_g;
 mod imtl_l;
+mod krum;
+mod mgda;
 mod moco;
+mod modo;
 mod moml;
+mod nash_mtl;
+mod pcd;
+mod pcgrad;
 mod rlw;
+mod sdmgrad;
 mod stch;
 mod trimmed_mean;
 mod uncertainty;
+mod upgrad;
 
 mod hypergradient;
 mod learned;
 mod softmax;
-#[cfg(test)]
-mod testing;
-
-mod aligned_mtl;
-mod cagrad;
-mod config;
-mod cr_mogm;
-mod dualproj;
-mod fairgrad;
-mod gradvac;
-mod imtl_g;
-mod krum;
-mod mgda;
-mod modo;
-mod nash_mtl;
-mod pcd;
-mod pcgrad;
-mod sdmgrad;
-mod upgrad;
-
 mod solve;
 
 #[cfg(test)]
 mod example;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod pages;
+#[cfg(test)]
+mod testing;
 
 pub use balancer::{Balancer, Measured};
 pub use method::{Element, Method, Needs, Step, Unsolved};

@@ -8,11 +8,12 @@ use super::{Method, Settings, Step, Unsolved};
 use crate::error::Result;
 use serde_json::{Value, json};
 
-/// Learns λ on all validation losses after a step `θ - η Σ λⱼ gⱼ` at once: their derivatives with respect to λ are mixed to the
-/// shortest vector, which lowers each of them (Ye et al. 2021, algorithm 1), and Adam takes a step against it.
+/// Learns λ on all validation losses after a step `θ - η Σ λⱼ gⱼ` at once: their derivatives with respect to λ are
+/// mixed to the shortest vector, which lowers each of them (Ye et al. 2021, algorithm 1), and Adam takes a step against
+/// it.
 ///
-/// `wᵢ = λᵢ`, which starts at 1, does not go below 0 and keeps its sum; the weights of a step are those before its update. The
-/// derivatives are exact to first order in η, where the source differentiates through several steps.
+/// `wᵢ = λᵢ`, which starts at 1, does not go below 0 and keeps its sum; the weights of a step are those before its
+/// update. The derivatives are exact to first order in η, where the source differentiates through several steps.
 pub(super) struct Moml {
     rate: f64,
     weights: Vec<Learned>,

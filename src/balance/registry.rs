@@ -70,7 +70,7 @@ impl Settings {
     /// A parameter that is a number.
     ///
     /// # Panics
-    /// As all of these, if the method has no such parameter: that is a mistake in the method, and a test makes all of them.
+    /// As all of these, if the method has no such parameter: a mistake in the method, which a test of all of them finds.
     pub fn number(&self, name: &str) -> f64 {
         match self.value(name) {
             ParameterValue::Number(x) => x,

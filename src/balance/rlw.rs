@@ -7,8 +7,8 @@ use crate::data::random::Random;
 /// `wᵢ = n softmax(xᵢ)` with new random x in each step (Lin et al. 2022, RLW; TorchJD's Random).
 ///
 /// x are standard normal; or uniform on [0, 1]; or the shares are drawn evenly from all that there are (Dirichlet), or
-/// are those of a coin a task, or of one task alone. LibMTL puts Dirichlet draws, which are shares already, through the softmax
-/// once more, and does not scale coins to a constant sum.
+/// are those of a coin a task, or of one task alone. LibMTL puts Dirichlet draws, which are shares already, through the
+/// softmax once more, and does not scale coins to a constant sum.
 pub(super) struct Rlw(Draw);
 
 #[derive(Clone, Copy)]

@@ -11,10 +11,10 @@ const LEAST: f64 = 1e-8;
 
 /// Minimises `μ log Σ exp(Lᵢ/μ)` (Lin et al. 2024, with equal preferences and the ideal point 0).
 ///
-/// `wᵢ = n softmax(L/μ)ᵢ`, n times the derivative: ones for equal losses. A small μ follows the largest loss alone, a large one is
-/// equal weighting. With `logarithm = true` as in the authors' code for several tasks: `Lᵢ` is replaced by
-/// `log(Lᵢ/Nᵢ)`, N being the mean loss of the task's first `warmup` steps, during which the sum of the logarithms is minimised;
-/// then `wᵢ = n softmax(log(L/N)/μ)ᵢ / Lᵢ`, ones for losses of 1.
+/// `wᵢ = n softmax(L/μ)ᵢ`, n times the derivative: ones for equal losses. A small μ follows the largest loss alone, a
+/// large one is equal weighting. With `logarithm = true` as in the authors' code for several tasks: `Lᵢ` is replaced by
+/// `log(Lᵢ/Nᵢ)`, N being the mean loss of the task's first `warmup` steps, during which the sum of the logarithms is
+/// minimised; then `wᵢ = n softmax(log(L/N)/μ)ᵢ / Lᵢ`, ones for losses of 1.
 pub(super) struct Stch {
     mu: f64,
     logarithm: bool,

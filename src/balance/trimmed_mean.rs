@@ -2,11 +2,11 @@
 
 use super::{Element, Method, Settings, Step, Unsolved};
 
-/// At each place the `trim` largest and `trim` smallest numbers of the tasks are left out, and the mean of the others is taken (Yin
-/// et al. 2018, definition 2; TorchJD's TrimmedMean).
+/// At each place the `trim` largest and `trim` smallest numbers of the tasks are left out, and the mean of the others
+/// is taken (Yin et al. 2018, definition 2; TorchJD's TrimmedMean).
 ///
-/// What stands for the sum of n gradients is n times that mean, so that equal tasks give equal weighting. Where a step has too
-/// few tasks for it, fewer are left out: with two tasks none, and one of at least three.
+/// What stands for the sum of n gradients is n times that mean, so that equal tasks give equal weighting. Where a step
+/// has too few tasks for it, fewer are left out: with two tasks none, and one of at least three.
 pub(super) struct TrimmedMean {
     trim: usize,
 }

@@ -44,7 +44,8 @@ pub struct Finetune {
     /// Pretrained encoder: a card's name, a folder or a Hub id.
     #[arg(long, value_name = "ID", env = "MTL_ZOO_BACKBONE")]
     backbone: Option<String>,
-    /// Balancing method: how task losses are combined (`mtl-zoo list balance`); parameters by `--set balance.NAME=VALUE`.
+    /// Balancing method: how task losses are combined (`mtl-zoo list balance`); parameters by
+    /// `--set balance.NAME=VALUE`.
     #[arg(long, value_name = "METHOD", env = "MTL_ZOO_BALANCE")]
     balance: Option<String>,
     /// Folder of the run, which must not hold one yet [default: runs/NAME, or runs/NAME-2, ...].

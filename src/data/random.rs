@@ -32,7 +32,8 @@ impl Random {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// A number of the normal distribution of mean 0 and variance 1 (Box & Muller 1958; the other of the pair is dropped).
+    /// A number of the normal distribution of mean 0 and variance 1 (Box & Muller 1958; the other of the pair is
+    /// dropped).
     pub fn normal(&mut self) -> f64 {
         let length = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         length * (std::f64::consts::TAU * self.unit()).cos()

@@ -9,7 +9,8 @@ use std::fmt;
 /// How the task losses are combined. Numbers that a recipe leaves out are there with their default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Balance {
-    /// Name of the method; [`BalanceMethod::ALL`] are the names that [`Recipe::validate`](super::Recipe::validate) takes.
+    /// Name of the method; [`BalanceMethod::ALL`] are the names that [`Recipe::validate`](super::Recipe::validate)
+    /// takes.
     pub method: String,
     /// Over which numbers the gradients of tasks are compared; of no effect for methods that read losses only.
     pub level: Level,

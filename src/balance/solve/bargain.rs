@@ -50,7 +50,7 @@ fn newton(cosines: &Matrix, r: &Vector, p: f64) -> Result<Vector, Unsolved> {
     };
     let mut x = Vector::repeat(r.len(), 1.0);
     let mut last = f64::INFINITY;
-    for _ in 0..200 {
+    for _ in 0..100 {
         let downhill = r.zip_map(&x, |r, x| r * x.powf(-p)) - cosines * r.component_mul(&x);
         let curvature = cosines + Matrix::from_diagonal(&x.map(|x| p * x.powf(-1.0 - p)));
         let factors = curvature.cholesky().filter(|factors| factors.l_dirty().diagonal().min().powi(2) > HIDDEN);

@@ -28,6 +28,7 @@ pub(in crate::balance) fn least_norm(gramian: &Matrix) -> Result<Vector, Unsolve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::random::Random;
 
     #[test]
     fn two_gradients_have_a_closed_form() {
@@ -43,5 +44,19 @@ mod tests {
     fn gradients_that_cancel_mix_to_nothing() {
         let shares = least_norm(&Matrix::from_row_slice(2, 2, &[4.0, -2.0, -2.0, 1.0])).unwrap();
         assert!((shares[0] - 1.0 / 3.0).abs() < 1e-14, "{shares}");
+    }
+
+    #[test]
+    fn gradients_that_nearly_cancel_mix_to_nearly_nothing() {
+        // Of 7 gradients, each along or against the first but for a millionth, of which the Gramian hardly sees anything.
+        for seed in 0..200 {
+            let mut random = Random::new(&[seed]);
+            let side: Vec<f64> = (0..7).map(|i| if i < 2 || random.below(2) == 0 { 1.0 } else { -1.0 }).collect();
+            let rows = Matrix::from_fn(7, 9, |i, j| (j as f64 - 3.0) * if i == 1 { -1.0 } else { side[i] })
+                + Matrix::from_fn(7, 9, |_, _| 7e-6 * random.normal());
+            let shares = least_norm(&(&rows * rows.transpose())).unwrap();
+            let norm = rows.tr_mul(&shares).norm();
+            assert!(norm < 1e-4, "seed {seed}: {norm}");
+        }
     }
 }

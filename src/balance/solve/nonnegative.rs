@@ -22,18 +22,22 @@ pub(in crate::balance) fn nonnegative(g: &Matrix, b: &Vector) -> Result<Option<V
     let mut positive: Vec<usize> = Vec::new();
     let mut turns = 0;
     while let Some(entering) = steepest(g, b, &x, &positive) {
-        while slope(g, b, &x, entering) > 0.0 {
+        loop {
             turns += 1;
             if turns > 20 * b.len() + 20 {
                 return Err(Unsolved("the quadratic program went round in circles".into()));
             }
+            let slope = slope(g, b, &x, entering);
             let column = Vector::from_iterator(positive.len(), positive.iter().map(|&i| g[(i, entering)]));
             let fall = solved(g, &positive, &column)?;
             let curvature = g[(entering, entering)] - column.dot(&fall);
-            let whole = match curvature > DEPENDENT * g[(entering, entering)] {
-                true => slope(g, b, &x, entering) / curvature,
-                false => f64::INFINITY,
-            };
+            let is_independent = curvature > DEPENDENT * g[(entering, entering)];
+            if slope <= 0.0 {
+                // It took another's place, and by rounding nothing is left to gain.
+                positive.extend(Some(entering).filter(|_| is_independent));
+                break;
+            }
+            let whole = if is_independent { slope / curvature } else { f64::INFINITY };
             let room = |place: usize| if fall[place] > 0.0 { x[positive[place]] / fall[place] } else { f64::INFINITY };
             let leaving = (0..positive.len()).min_by(|&i, &j| room(i).total_cmp(&room(j)));
             let step = leaving.map_or(whole, |place| whole.min(room(place)));
@@ -56,7 +60,8 @@ pub(in crate::balance) fn nonnegative(g: &Matrix, b: &Vector) -> Result<Option<V
     }
     // One solve from scratch is free of what the turns left behind.
     let exact = solved(g, &positive, &b.select_rows(&positive))?;
-    if exact.iter().all(|&value| value >= 0.0) {
+    let all_are_there = x.iter().filter(|&&value| value > 0.0).count() <= positive.len();
+    if all_are_there && exact.iter().all(|&value| value >= 0.0) {
         positive.iter().zip(&exact).for_each(|(&i, &value)| x[i] = value);
     }
     Ok(Some(x))

@@ -1,6 +1,6 @@
 //! Seconds of one training step of MiniLM-L6 under every balancing method, beside equal weighting.
 //!
-//!     cargo bench --bench balance -- [--tasks N] [--tokens N] [--length N] [--dtype f32|bf16] [--methods a,b] [--steps N]
+//!     cargo bench --bench balancing -- [--tasks N] [--tokens N] [--length N] [--dtype f32|bf16] [--methods a,b] [--steps N]
 //!                                    [--threads N] [--json]
 //!
 //! Steps of the method and of equal weighting take turns on the same batches; the ratio is the median over pairs. With
