@@ -3,7 +3,8 @@
 use super::method::{bad_state, read_state};
 use super::{Element, Entry, Matrix, Method, Needs, Settings, Step, Unsolved, registry};
 use crate::error::Result;
-use crate::recipe::{Level, Recipe};
+use crate::recipe::{Balance, Level, Recipe};
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -84,6 +85,13 @@ impl Balancer {
             last_unsolved: None,
             asked: None,
         }
+    }
+
+    /// Goes on with fixed weights of the tasks, given by name; 1 for those that are not named.
+    pub fn fix(&mut self, weights: IndexMap<String, f64>, tasks: &[String]) {
+        self.entry = registry::method("fixed").expect("a method of that name");
+        let settings = Settings::new(&Balance::fixed(weights), tasks);
+        self.parts = vec![Part { method: self.entry.make(&settings), weights: vec![1.0; self.tasks] }];
     }
 
     /// What the method reads of the steps in which it is asked.

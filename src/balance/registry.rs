@@ -32,9 +32,10 @@ impl Entry {
         BalanceMethod::find(self.name).expect("every method has a line in the recipe's table")
     }
 
-    /// Whether its weights never change, so that a run has nothing to remember.
+    /// Whether its weights never change, so that a run has nothing to remember. (Those of `search` are found before the
+    /// first step.)
     pub fn is_constant(&self) -> bool {
-        matches!(self.name, "equal" | "fixed")
+        matches!(self.name, "equal" | "fixed" | "search")
     }
 
     /// A method at its start.
@@ -137,6 +138,7 @@ const HALVES: &str = "task gradients of two halves, a small solve";
 static ENTRIES: &[Entry] = &[
     Entry { name: "equal", needs: Needs::Losses, paper: "Kurin et al. 2022, In Defense of the Unitary Scalarization (arXiv:2201.04122)", cost: NONE, make: |_| Box::new(equal::Equal) },
     Entry { name: "fixed", needs: Needs::Losses, paper: "Xin et al. 2022, Do Current Multi-Task Optimization Methods in Deep Learning Even Help? (arXiv:2209.11379)", cost: NONE, make: |s| Box::new(fixed::Fixed::new(s)) },
+    Entry { name: "search", needs: Needs::Losses, paper: "Xin et al. 2022, Do Current Multi-Task Optimization Methods in Deep Learning Even Help? (arXiv:2209.11379)", cost: "`trials · share` times the run before it", make: |_| Box::new(equal::Equal) },
     Entry { name: "uncertainty", needs: Needs::Losses, paper: "Kendall et al. 2018, Multi-Task Learning Using Uncertainty to Weigh Losses (arXiv:1705.07115)", cost: NONE, make: |s| Box::new(uncertainty::Uncertainty::new(s)) },
     Entry { name: "dwa", needs: Needs::Losses, paper: "Liu et al. 2019, End-to-End Multi-Task Learning with Attention (arXiv:1803.10704)", cost: NONE, make: |s| Box::new(dwa::Dwa::new(s)) },
     Entry { name: "rlw", needs: Needs::Losses, paper: "Lin et al. 2022, Reasonable Effectiveness of Random Weighting (arXiv:2111.10603)", cost: NONE, make: |s| Box::new(rlw::Rlw::new(s)) },

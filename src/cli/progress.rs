@@ -157,6 +157,11 @@ impl Observer for Progress {
                      last {of} measurements"
                 ));
             }
+            Event::Tried { trial, number, of } => {
+                let weights = trial.weights.iter().map(|(task, weight)| format!("{task} {weight:.2}"));
+                let weights = weights.collect::<Vec<_>>().join("  ");
+                self.say(format_args!("weights {number}/{of}: {weights}, mean score {:.4}", trial.score));
+            }
             Event::Unsolved { steps, why } => self.say(format_args!(
                 "warning: the balancing method had no answer in {steps} steps, its last weights counted there; the last \
                  time: {why}"

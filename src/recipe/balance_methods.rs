@@ -190,6 +190,11 @@ const VALIDATION_RATE: Parameter = number("learning_rate", 1e-3, Positive, "Adam
 static METHODS: &[BalanceMethod] = &[
     method("equal", "the mean loss of each task counts the same", &[]),
     method("fixed", "the mean loss of each task counts as `balance.weights` says", &[]),
+    method("search", "fixed weights found in short runs before the run", &[
+        whole("trials", 8, 1, "weights that are tried, the first of them all 1"),
+        number("share", 0.25, Rate, "length of a trial, as a share of the run's steps"),
+        number("spread", 4.0, Positive, "weights are drawn between 1/spread and spread, evenly in their logarithm"),
+    ]),
     method("uncertainty", "each task's noise is learned and its loss divided by it", &[
         RATE,
         number("start", 0.0, Any, "logarithm of the variance at the start"),

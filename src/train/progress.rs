@@ -1,6 +1,6 @@
 //! What a run tells while it goes on.
 
-use super::{Persistent, Scores, StepReport};
+use super::{Persistent, Scores, StepReport, Trial};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,15 @@ pub enum Event<'a> {
     Evaluated(&'a Evaluation),
     /// The state was saved.
     Saved,
+    /// A trial of a search of weights has ended.
+    Tried {
+        /// What was tried.
+        trial: &'a Trial,
+        /// Which one, counted from 1.
+        number: usize,
+        /// How many there are.
+        of: usize,
+    },
     /// The gradients of two tasks conflict most of the time. Told once a pair.
     Conflict(Persistent),
     /// At the end: how often the balancing method had no answer of its own, and why the last time. Its last weights

@@ -3,17 +3,18 @@
 use super::conflicts::Watch;
 use super::feed::Feed;
 use super::progress::{Evaluation, Event, Observer, StepEvent};
+use super::scoring::{main_scores, mean_score, scores, scores_in};
+use super::search::{Budget, search};
 use super::state::{Position, RunState, StateArrays, save_state};
 use super::telemetry::step_line;
-use super::{LearningRate, MemoryPlan, Prepared, PreparedTask, Scores, Trainer, evaluate, export};
+use super::{LearningRate, MemoryPlan, Prepared, Trainer, export};
 use crate::balance::Needs;
 use crate::checkpoint::{MODEL_FILE, Manifest};
-use crate::data::{Example, Sampler};
+use crate::data::Sampler;
 use crate::error::{IoContext, Problem, Result};
 use crate::files::{hash_file, sha256_hex, write_file};
-use crate::ops::{Precision, release_buffers};
+use crate::ops::Precision;
 use crate::recipe::Recipe;
-use indexmap::IndexMap;
 use serde_json::json;
 use std::fs::File;
 use std::io::Write;
@@ -130,7 +131,7 @@ impl Run {
         Ok(Self {
             rate,
             evaluate_every,
-            position: Position { fingerprint, ..Position::default() },
+            position: Position { fingerprint, sampler: Some(sampler.state().clone()), ..Position::default() },
             best: Vec::new(),
             folder: folder.to_owned(),
             metrics: File::options().create(true).append(true).open(&metrics).at("open", &metrics)?,
@@ -146,6 +147,11 @@ impl Run {
     /// Steps of the whole run.
     pub fn steps(&self) -> usize {
         self.steps
+    }
+
+    /// What the search of weights before the first step tries, if the recipe asks for one.
+    pub fn search_budget(&self) -> Option<Budget> {
+        Budget::of(&self.prepared.recipe, self.steps)
     }
 
     /// How much memory the run needs.
@@ -168,6 +174,16 @@ impl Run {
     /// # Errors
     /// If a loss or gradient is not finite, or a file cannot be written.
     pub fn train(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        if let Some(budget) = self.search_budget() {
+            if self.position.step == 0 {
+                // A run that is killed in its search has a state to go on from.
+                self.save()?;
+            }
+            match search(&self.prepared, budget, &self.folder, observer)? {
+                Some(weights) => self.trainer.fix_weights(&weights),
+                None => return Ok(Outcome::Stopped { step: self.position.step }),
+            }
+        }
         let feed = Feed::start(&self.prepared, self.sampler.clone(), self.position.step, self.steps);
         while self.position.step < self.steps {
             self.step(&feed, observer)?;
@@ -220,7 +236,7 @@ impl Run {
     /// Scores the validation splits, keeps the weights if they are the best; whether patience is at its end.
     fn validate(&mut self, observer: &mut dyn Observer) -> Result<bool> {
         observer.event(&Event::Evaluating);
-        let tasks = self.scores(|task| Some(&task.validation), self.trainer.precision())?;
+        let tasks = scores(&self.prepared, &mut self.trainer, |task| Some(&task.validation))?;
         let score = mean_score(&tasks, &self.prepared.tasks);
         self.trainer.balance.scored(&main_scores(&tasks, &self.prepared.tasks));
         let mut evaluation = Evaluation { step: self.position.step, tasks, score, best: false };
@@ -246,11 +262,11 @@ impl Run {
         self.trainer.set_parameters(&self.best)?;
         observer.event(&Event::Evaluating);
         // What is published is what the exported weights give in f32, as every later evaluation of them.
-        let test = self.scores(|task| task.test.as_deref(), Precision::F32)?;
+        let test = scores_in(Precision::F32, &self.prepared, &mut self.trainer, |task| task.test.as_deref())?;
         let best_step = self.position.best.as_ref().map_or(self.position.step, |best| best.step);
         let validation = match self.position.best.take() {
             Some(best) if self.trainer.precision() == Precision::F32 => best.tasks,
-            _ => self.scores(|task| Some(&task.validation), Precision::F32)?,
+            _ => scores_in(Precision::F32, &self.prepared, &mut self.trainer, |task| Some(&task.validation))?,
         };
         self.log(&json!({"step": self.position.step, "best_step": best_step, "test": test}))?;
         let checkpoint = self.folder.join(CHECKPOINT_FOLDER);
@@ -264,25 +280,6 @@ impl Run {
         let manifest = export(&self.prepared, self.trainer.model()?, &results, &checkpoint)?;
         RunState::remove(&self.folder)?;
         Ok(Outcome::Finished { checkpoint, manifest: Box::new(manifest) })
-    }
-
-    fn scores(
-        &mut self,
-        split: impl Fn(&PreparedTask) -> Option<&[Example]>,
-        precision: Precision,
-    ) -> Result<IndexMap<String, Scores>> {
-        // Batches of evaluations have other sizes than those of steps: neither's memory is of use to the other.
-        release_buffers();
-        let model = self.trainer.model()?;
-        let tasks = self.prepared.tasks.iter().enumerate();
-        let scores = tasks.filter_map(|(index, task)| {
-            let examples = split(task)?;
-            let scores = evaluate(model, index, &task.data.labels, &task.metrics, examples, precision);
-            Some(scores.map(|scores| (task.data.name.clone(), scores)))
-        });
-        let scores = scores.collect();
-        release_buffers();
-        scores
     }
 
     fn save(&mut self) -> Result<()> {
@@ -317,24 +314,6 @@ fn planned_steps(prepared: &Prepared, mut sampler: Sampler) -> usize {
         batches += 1;
     }
     batches.div_ceil(training.accumulate)
-}
-
-/// The main metric of each task, lower-is-better ones negated.
-fn main_scores(scores: &IndexMap<String, Scores>, tasks: &[PreparedTask]) -> Vec<Option<f64>> {
-    let main = |(scores, task): (&Scores, &PreparedTask)| {
-        let value = scores.metrics.values().next().copied().flatten()?;
-        Some(if task.metrics[0].higher_is_better() { value } else { -value })
-    };
-    scores.values().zip(tasks).map(main).collect()
-}
-
-/// Stands for an undefined metric: worse than any value, and finite, so that it can be saved.
-const UNDEFINED: f64 = -1e30;
-
-/// Mean of the main metrics, lower-is-better ones negated; an undefined metric is worse than any value.
-fn mean_score(scores: &IndexMap<String, Scores>, tasks: &[PreparedTask]) -> f64 {
-    let main = main_scores(scores, tasks);
-    main.iter().map(|score| score.unwrap_or(UNDEFINED)).sum::<f64>() / tasks.len() as f64
 }
 
 /// The metrics of the steps that the saved state knows; later lines are written again by the resumed run.

@@ -12,6 +12,7 @@ use crate::model::backbones::Depth;
 use crate::model::{GradientRows, MultiTask, Pass};
 use crate::ops::{Noise, Precision};
 use crate::recipe::{Level, Recipe, TrainingDtype};
+use indexmap::IndexMap;
 use std::sync::Arc;
 
 /// A model in training.
@@ -368,6 +369,11 @@ impl Trainer {
             seen.add(batch, &self.model.losses(batch, &pass)?.values()?);
         }
         Ok(seen.weighted(&self.weights))
+    }
+
+    /// Balances by fixed weights from now on.
+    pub fn fix_weights(&mut self, weights: &IndexMap<String, f64>) {
+        self.balance.fix(weights.clone(), &self.tasks);
     }
 
     /// The model, its parameters up to date.
