@@ -615,10 +615,10 @@ const BEFORE_TASK: &[Bad] = &[
         "r.toml:3: `balance.temprature`:", "found an unknown key", "expected `method`, `level`, `every`, `temperature` or `period`", "help: did you mean `temperature`?",
     ]),
     ("[balance]\nmethod = \"equal\"\ntemperature = 2\n", [
-        "r.toml:3: `balance.temperature`:", "found an unknown key", "expected `method`, `level` or `every`", "help: `temperature` is of `dwa`: name that method or remove",
+        "r.toml:3: `balance.temperature`:", "found an unknown key", "expected `method`, `level` or `every`", "help: `temperature` belongs to `dwa`: name that method or remove",
     ]),
     ("[balance]\nmethod = \"equal\"\nweights = { a = 2 }\n", [
-        "r.toml:3: `balance.weights`:", "found an unknown key", "expected `method`, `level` or `every`", "help: `weights` is of `fixed`: name that method or remove",
+        "r.toml:3: `balance.weights`:", "found an unknown key", "expected `method`, `level` or `every`", "help: `weights` belongs to `fixed`: name that method or remove",
     ]),
     ("[balance]\nmethod = \"fixed\"\n", [
         "r.toml:1: `balance.weights`:", "found nothing", "expected a table with a weight for some tasks", "help: add `weights = { TASK = 2.0 }`",

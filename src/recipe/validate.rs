@@ -271,7 +271,7 @@ fn unknown_parameter(method: &BalanceMethod, name: &str) -> Invalid {
     let mut owners = owners.map(|other| other.name).chain((name == "weights").then_some("fixed")).peekable();
     let remove = format!("remove it; `mtl-zoo list balance --json` shows what `{}` takes", method.name);
     let help = if nearest(name, keys()).is_none() && owners.peek().is_some() {
-        format!("`{name}` is of {}: name that method or remove the key", list(owners))
+        format!("`{name}` belongs to {}: name that method or remove the key", list(owners))
     } else {
         did_you_mean(name, keys(), &remove)
     };

@@ -60,7 +60,7 @@ pub(crate) const CASES: &[Case] = &[
     recipe(Swap("[training]", "[sampling]\nmethod = \"temperature\"\ntemperature = 0\n[training]"), &["base.toml:9: `sampling.temperature`", "1 is proportional"]),
     recipe(Swap("[training]", "[balance]\nmethod = \"gradnrm\"\n[training]"), &["base.toml:8: `balance.method`", "did you mean `gradnorm`?"]),
     recipe(Swap("[training]", "[balance]\nmethod = \"cagrad\"\nc = -1\n[training]"), &["base.toml:9: `balance.c`", "found -1", "a number, 0 or more"]),
-    recipe(Swap("[training]", "[balance]\nmethod = \"mgda\"\nc = 1\n[training]"), &["base.toml:9: `balance.c`", "`c` is of `cagrad`"]),
+    recipe(Swap("[training]", "[balance]\nmethod = \"mgda\"\nc = 1\n[training]"), &["base.toml:9: `balance.c`", "`c` belongs to `cagrad`"]),
     recipe(Swap("[training]", "[balance]\nmethod = \"fixed\"\nweights = { mod = 1 }\n[training]"), &["base.toml:9: `balance.weights.mod`", "did you mean `mood`?"]),
     recipe(Swap("[training]", "[checkpoint]\ndtype = \"f8\"\n[training]"), &["base.toml:8: `checkpoint.dtype`", "found \"f8\"", "`bf16`"]),
     // Tasks
