@@ -227,7 +227,7 @@ static METHODS: &[BalanceMethod] = &[
         whole("warmup", 0, 0, "steps without learning whose mean loss is that of the start"),
     ]),
     method("excess_mtl", "tasks that are far from their best weigh more", &[
-        number("learning_rate", 1.0, Positive, "growth of a weight's logarithm with the excess risk"),
+        number("learning_rate", 0.01, Positive, "growth of a weight's logarithm with the excess risk"),
         whole("warmup", 1, 1, "steps with equal weights whose mean risk is that of the start"),
     ]),
     method("db_mtl", "traces of the gradients of log losses, all as long as the longest", &[

@@ -30,28 +30,66 @@ fn same_seed_same_bytes() {
     assert!(!same(folder, "one", "seeded", "checkpoint/model.safetensors"));
 }
 
+/// Interrupts a run after a line that begins so; what it printed after that.
 #[cfg(unix)]
-#[test]
-fn an_interrupted_run_ends_with_the_same_bytes() {
+fn interrupted(folder: &Path, args: &[&str], after: &str) -> String {
     use std::io::{BufRead, BufReader, Read};
     use std::process::Command;
 
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    five_tasks(folder);
-    mtl(folder, &args("whole")).ok();
-
-    let mut child = command(folder, &args("stopped")).spawn().unwrap();
+    let mut child = command(folder, args).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    while !line.starts_with("evaluated after step") {
+    while !line.starts_with(after) {
         line.clear();
-        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "no evaluation");
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "no line that begins with {after:?}");
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    rest
+}
+
+#[cfg(unix)]
+#[test]
+fn a_search_goes_on_after_its_last_trial() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    five_tasks(folder);
+    let args = |out: &'static str| {
+        let search = ["--balance", "search", "--set", "balance.trials=3", "--set", "balance.share=0.5"];
+        [&args(out)[..], &search, &["--set", "training.steps=8"]].concat()
+    };
+    mtl(folder, &args("whole")).ok();
+    let trials: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(folder.join("whole/search.json")).unwrap()).unwrap();
+    let trials = trials.as_array().unwrap();
+    let score = |trial: &serde_json::Value| trial["score"].as_f64().unwrap();
+    let best = trials.iter().rev().max_by(|a, b| score(a).total_cmp(&score(b))).unwrap();
+    assert_eq!(trials.len(), 3);
+    let metrics = fs::read_to_string(folder.join("whole/metrics.jsonl")).unwrap();
+    let first: serde_json::Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+    let present = first["weights"].as_object().unwrap().iter().filter(|(_, weight)| weight.as_f64() != Some(0.0));
+    for (task, weight) in present {
+        assert_eq!(weight, &best["weights"][task], "{task}");
+    }
+
+    interrupted(folder, &args("stopped"), "weights 1/3");
+    mtl(folder, &["finetune", "--resume", "stopped"]).ok();
+    for file in ["search.json", "checkpoint/model.safetensors", "metrics.jsonl"] {
+        assert!(same(folder, "whole", "stopped", file), "{file}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_ends_with_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    five_tasks(folder);
+    mtl(folder, &args("whole")).ok();
+
+    let rest = interrupted(folder, &args("stopped"), "evaluated after step");
     assert!(rest.contains("finishing this step, then saving; Ctrl-C again quits at once"), "{rest}");
     assert!(rest.contains("the state is saved. To go on:\n  mtl-zoo finetune --resume stopped\n"), "{rest}");
     assert!(!folder.join("stopped/checkpoint").exists());
