@@ -6,7 +6,7 @@
 //! cargo run --release --example balance_toy > toy.json
 //! ```
 
-use mtl_zoo::balance::{Element, Entry, Matrix, Method, Needs, Settings, Step, methods};
+use mtl_zoo::balance::{Elements, Entry, Matrix, Method, Needs, Settings, Step, methods};
 use mtl_zoo::recipe::Balance;
 use serde_json::{Map, Value, json};
 
@@ -99,9 +99,9 @@ impl Memory {
         // Without an answer the last weights count.
         self.weights = method.weights(&step).unwrap_or_else(|_| self.weights.clone());
         let weighted = |i: usize| [rows[0][i] * self.weights[0], rows[1][i] * self.weights[1]];
-        let combine: Option<Box<Element>> = method.elements(&step);
+        let combine: Option<Box<dyn Elements + '_>> = method.elements(&step);
         [0, 1].map(|i| match &combine {
-            Some(combine) => f64::from(combine(i as u64, &weighted(i).map(|g| g as f32))) / 2.0,
+            Some(combine) => f64::from(combine.at(i as u64, &weighted(i).map(|g| g as f32))) / 2.0,
             None => weighted(i).iter().sum::<f64>() / 2.0,
         })
     }

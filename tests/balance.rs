@@ -123,7 +123,7 @@ impl Run {
         let direction = match self.balancer.elements(0) {
             Some(element) => {
                 let column = |j: usize| -> Vec<f32> { present.iter().map(|&task| weighted(task, j) as f32).collect() };
-                (0..SHARED).map(|j| f64::from(element(j as u64, &column(j)))).collect()
+                (0..SHARED).map(|j| f64::from(element.at(j as u64, &column(j)))).collect()
             }
             None => (0..SHARED).map(|j| present.iter().map(|&task| weighted(task, j)).sum()).collect::<Vec<f64>>(),
         };

@@ -1,7 +1,7 @@
 //! The balancing of a run: asks the method of each part, keeps its last answers, and counts the steps without one.
 
 use super::method::{bad_state, read_state};
-use super::{Element, Entry, Matrix, Method, Needs, Settings, Step, Unsolved, registry};
+use super::{Elements, Entry, Matrix, Method, Needs, Settings, Step, Unsolved, registry};
 use crate::error::Result;
 use crate::recipe::{Balance, Level, Recipe};
 use indexmap::IndexMap;
@@ -179,7 +179,7 @@ impl Balancer {
     }
 
     /// [`Needs::Elements`]: how the gradients of the step's present tasks, times their weights, are combined in a part.
-    pub fn elements(&self, part: usize) -> Option<Box<Element<'_>>> {
+    pub fn elements(&self, part: usize) -> Option<Box<dyn Elements + '_>> {
         let asked = self.asked.as_ref()?;
         self.parts[part].method.elements(&asked.step(self.seed, &Measured::default()))
     }
@@ -321,7 +321,7 @@ mod tests {
         let mut balancer = balancer(with("trimmed_mean", |balance| balance.every = 3), 1);
         for _ in 0..4 {
             assert_eq!(balancer.weights(&LOSSES, &[]), [[1.0; 3]]);
-            assert_eq!(balancer.elements(0).unwrap()(0, &[1.0, 2.0, 30.0]), 6.0);
+            assert_eq!(balancer.elements(0).unwrap().at(0, &[1.0, 2.0, 30.0]), 6.0);
         }
     }
 

@@ -137,7 +137,7 @@ impl Case {
                     let leak = settings.number("leak") as f32;
                     (0..rows.ncols()).map(|j| graddrop::drop(&column(j), leak, draws[j] as f32).into()).collect()
                 }
-                (_, Some(element)) => (0..rows.ncols()).map(|j| element(j as u64, &column(j)).into()).collect(),
+                (_, Some(element)) => (0..rows.ncols()).map(|j| element.at(j as u64, &column(j)).into()).collect(),
                 _ => (0..rows.ncols()).map(|j| rows.column(j).iter().zip(&weights).map(|(g, w)| g * w).sum()).collect(),
             };
             method.after(&step, &second.losses);

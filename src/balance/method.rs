@@ -79,9 +79,20 @@ impl Step<'_> {
 /// Tells the draws of balancing from those of sampling and dropout.
 const RANDOM: u64 = 0x6261_6c61_6e63_6500;
 
-/// A number of the combined gradient from those of the present tasks' gradients at the same place; the place is
-/// given too, for methods that draw a number there.
-pub type Element<'a> = dyn Fn(u64, &[f32]) -> f32 + Sync + 'a;
+/// How the present tasks' gradients are combined number by number.
+pub trait Elements: Sync {
+    /// Combines rows of as many numbers, one a task, into `out`. The place of the first number is given, for methods that
+    /// draw a number at each place.
+    fn combine(&self, first: u64, rows: &[&[f32]], out: &mut [f32]);
+
+    /// Combines the numbers of one place.
+    fn at(&self, place: u64, numbers: &[f32]) -> f32 {
+        let rows: Vec<&[f32]> = numbers.chunks(1).collect();
+        let mut out = [0.0];
+        self.combine(place, &rows, &mut out);
+        out[0]
+    }
+}
 
 /// Why a method has no answer of its own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -110,7 +121,7 @@ pub trait Method: Send {
 
     /// [`Needs::Elements`]: how gradients are combined where weights do not say it. Gradients are times `wᵢ` by then,
     /// and what the function returns stands where `Σ wᵢ gᵢ` would: the shared parameters follow a T-th of it.
-    fn elements<'a>(&'a self, _step: &Step) -> Option<Box<Element<'a>>> {
+    fn elements<'a>(&'a self, _step: &Step) -> Option<Box<dyn Elements + 'a>> {
         None
     }
 

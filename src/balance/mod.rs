@@ -55,7 +55,7 @@ mod pages;
 mod testing;
 
 pub use balancer::{Balancer, Measured};
-pub use method::{Element, Method, Needs, Step, Unsolved};
+pub use method::{Elements, Method, Needs, Step, Unsolved};
 pub use registry::{Entry, Settings, method, methods};
 
 /// A small dense matrix of inner products.

@@ -8,9 +8,9 @@ use rayon::prelude::*;
 const CHUNK: usize = 1 << 12;
 
 impl Rows {
-    /// Replaces the rows that were used by one, the first of them: each number is `f(place in the arena, the rows' numbers
-    /// there, each times its row's weight)`. Weights and functions are given by part, weights by row.
-    pub fn combine<F: Fn(u64, &[f32]) -> f32 + Sync>(&mut self, parts: &Parts, weights: &[Vec<f32>], f: &[F]) {
+    /// Replaces the rows that were used by one, the first of them: `f(first place in the arena, the rows' numbers from there
+    /// on, each times its row's weight, out)` combines them. Weights and functions are given by part, weights by row.
+    pub fn combine<F: Fn(u64, &[&[f32]], &mut [f32]) + Sync>(&mut self, parts: &Parts, weights: &[Vec<f32>], f: &[F]) {
         let used = self.used();
         let Some((&target, others)) = used.split_first() else { return };
         for (part, range) in parts.ranges() {
@@ -21,12 +21,8 @@ impl Rows {
                 for (&row, scaled) in used.iter().zip(rows.chunks_exact_mut(out.len())) {
                     self.shared[row].add_to(first..first + out.len(), weights[*part][row], scaled);
                 }
-                let mut numbers = vec![0.0; used.len()];
-                for (at, out) in out.iter_mut().enumerate() {
-                    let columns = rows.chunks_exact(rows.len() / used.len());
-                    numbers.iter_mut().zip(columns).for_each(|(number, row)| *number = row[at]);
-                    *out = f[*part]((first + at) as u64, &numbers);
-                }
+                let rows: Vec<&[f32]> = rows.chunks_exact(out.len()).collect();
+                f[*part](first as u64, &rows, out);
             });
             match self.shared[target].part(range.clone()) {
                 Gradient::F32(values) => values.copy_from_slice(&combined),
@@ -45,15 +41,16 @@ impl Rows {
             let mut combined = self.tables[target][table].clone();
             combined.clear();
             for index in touched {
-                let rows: Vec<_> = used.iter().map(|&row| self.tables[row][table].row(index as usize)).collect();
-                let number = |column: usize| {
-                    let scaled = rows
-                        .iter()
-                        .zip(&used)
-                        .map(|(row, &of)| row.map_or(0.0, |row| weights[*part][of] * row[column]));
-                    f[*part]((offset + index as usize * width + column) as u64, &scaled.collect::<Vec<_>>())
+                let scaled = |&row: &usize| {
+                    let numbers = self.tables[row][table].row(index as usize);
+                    let weight = weights[*part][row];
+                    numbers.map_or(vec![0.0; width], |numbers| numbers.iter().map(|g| weight * g).collect())
                 };
-                combined.add(index as usize, &(0..width).map(number).collect::<Vec<_>>());
+                let rows: Vec<Vec<f32>> = used.iter().map(scaled).collect();
+                let mut out = vec![0.0; width];
+                let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+                f[*part]((offset + index as usize * width) as u64, &rows, &mut out);
+                combined.add(index as usize, &out);
             }
             self.tables[target][table] = combined;
         }

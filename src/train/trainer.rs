@@ -345,7 +345,11 @@ impl Trainer {
     fn combine(&self, rows: &mut Rows, weights: &[Vec<f32>]) -> bool {
         let part = |part: usize| self.balance.elements(part.min(self.balance.parts() - 1));
         let Some(elements) = (0..self.parts.len()).map(part).collect::<Option<Vec<_>>>() else { return false };
-        rows.combine(&self.parts, weights, &elements);
+        let combine: Vec<_> = elements
+            .iter()
+            .map(|elements| |first, rows: &[&[f32]], out: &mut [f32]| elements.combine(first, rows, out))
+            .collect();
+        rows.combine(&self.parts, weights, &combine);
         true
     }
 
