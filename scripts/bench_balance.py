@@ -5,7 +5,7 @@
     pip install -r scripts/requirements.txt
     python scripts/bench_balance.py --json result.json > table.md
 
-MiniLM-L6, 32 texts of 64 tokens divided among the tasks. Here: `cargo bench --bench balance`, 4 and 8 tasks. TorchJD: 4
+MiniLM-L6, 32 texts of 64 tokens divided among the tasks. Here: `cargo bench --bench balancing`, 4 and 8 tasks. TorchJD: 4
 tasks, `mtl_backward` and an aggregator on the shared parameters over PyTorch's joint step (fused AdamW, SDPA, autocast).
 Each method's steps and those of equal weighting take turns; a ratio is the median over pairs of steps. Published costs
 are of PyTorch, of other models on other machines: an order of size, nothing to take a quotient with.
@@ -80,7 +80,7 @@ def main():
         return run([*command, *size, *(["--methods", methods] if methods else [])])
 
     for tasks in args.tasks.split(","):
-        result["ours"][tasks] = side([bench("balance"), "--json", "--dtype", "bf16", "--tasks", tasks], args.methods)
+        result["ours"][tasks] = side([bench("balancing"), "--json", "--dtype", "bf16", "--tasks", tasks], args.methods)
     if args.torch_tasks:
         worker = [sys.executable, ROOT / "scripts/torch_workers.py", "balance", "--bf16", "--tasks", args.torch_tasks]
         result["torchjd"] = side(worker, args.torch_methods)

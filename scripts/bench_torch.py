@@ -38,10 +38,8 @@ LAYERS, HIDDEN, INNER, HEADS, VOCABULARY = 6, 384, 1536, 12, 30522
 
 
 def bench(name):
-    """The newest build of one of our benchmarks; a test may have the same name, so the list of sources decides."""
-    built = [path.with_suffix("") for path in (ROOT / "target/release/deps").glob(f"{name}-*.d")
-             if f"benches/{name}.rs" in path.read_text(encoding="utf-8")]
-    built = [path for path in built if path.exists()]
+    """The newest build of one of our benchmarks."""
+    built = [path for path in (ROOT / "target/release/deps").glob(f"{name}-*") if not path.suffix]
     if not built:
         sys.exit(f"no build of the benchmark `{name}`: run `cargo build --release --benches`")
     return str(max(built, key=lambda path: path.stat().st_mtime))

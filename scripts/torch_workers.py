@@ -7,7 +7,7 @@
     python scripts/torch_workers.py predict --checkpoint CHECKPOINT --texts FILE --onnx
 
 step     seconds of a training step: of the joint loss, with a gradient a task and their Gramian, or TorchJD's way
-balance  the same for TorchJD's aggregators and the joint loss in turn, in the form of `cargo bench --bench balance`
+balance  the same for TorchJD's aggregators and the joint loss in turn, in the form of `cargo bench --bench balancing`
 mix      examples a second of joint training on eight real tasks
 predict  milliseconds for one text and texts a second for all heads of a checkpoint
 
