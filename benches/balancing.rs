@@ -52,7 +52,7 @@ fn main() {
     let mut equal = trainer("equal");
     let (mut baseline, mut found) = (Vec::new(), Map::new());
     let wanted = |name: &str| chosen.is_empty() || chosen.split(',').any(|one| one == name);
-    for entry in methods().iter().filter(|entry| entry.name != "equal" && wanted(entry.name)) {
+    for entry in methods().iter().filter(|entry| !["equal", "search"].contains(&entry.name) && wanted(entry.name)) {
         let (mut own, mut random) = (trainer(entry.name), Random(2));
         let (mut seconds, mut ratios) = (Vec::new(), Vec::new());
         for step in 0..steps + 2 {

@@ -4,7 +4,7 @@ use super::output;
 use anyhow::{Context, Result};
 use mtl_zoo::data::TaskStatistics;
 use mtl_zoo::data::statistics::{SplitStatistics, TargetStatistics};
-use mtl_zoo::train::{MemoryPlan, Prepared, Run};
+use mtl_zoo::train::{Budget, MemoryPlan, Prepared, Run};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -35,6 +35,7 @@ pub fn warnings(prepared: &Prepared) -> Vec<String> {
 
 /// Numbers about the length of a run.
 struct Plan {
+    search: Option<Budget>,
     steps: usize,
     /// Mean tokens and, by task, mean rows of a step.
     tokens: f64,
@@ -107,9 +108,12 @@ pub fn show(prepared: Prepared, folder: &Path, as_json: bool) -> Result<()> {
         row("device", "cpu".into()),
         row("run folder", folder.display().to_string()),
     ];
+    if let Some(Budget { trials, steps, .. }) = plan.search {
+        facts.insert(1, row("search before", format!("{trials} trials of {} steps", output::thousands(steps))));
+    }
     if !shared.is_empty() {
         let groups: Vec<_> = shared.iter().map(|group| group.join(" + ")).collect();
-        facts.insert(3, row("same inputs", groups.join(", ")));
+        facts.push(row("same inputs", groups.join(", ")));
     }
     add(&["run", ""], facts);
     let comment = |line: &str| format!("# {line}").trim_end().to_owned();
@@ -127,7 +131,7 @@ fn plan(prepared: Prepared) -> Result<Plan> {
     // A run writes its recipe when it starts; this one is thrown away.
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let run = Run::start(prepared, folder.path())?;
-    let (steps, model, memory) = (run.steps(), run.layout(), run.memory());
+    let (steps, model, memory, search) = (run.steps(), run.layout(), run.memory(), run.search_budget());
     let (backbone, heads) = model.size();
     let trainable = model.arena().len();
 
@@ -145,7 +149,7 @@ fn plan(prepared: Prepared) -> Result<Plan> {
     }
     let mean = |sum: usize| sum as f64 / steps.max(1) as f64;
     let rows = rows.into_iter().map(mean).collect();
-    Ok(Plan { steps, tokens: mean(tokens), rows, trainable, frozen: backbone + heads - trainable, memory })
+    Ok(Plan { search, steps, tokens: mean(tokens), rows, trainable, frozen: backbone + heads - trainable, memory })
 }
 
 fn lengths(split: &SplitStatistics) -> Vec<String> {

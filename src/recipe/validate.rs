@@ -2,7 +2,7 @@
 
 use super::document::{Document, KeyPath, dotted};
 use super::suggest::{did_you_mean, list, nearest};
-use super::{BalanceMethod, Level, Recipe, Sampling, validate_task};
+use super::{BalanceMethod, Level, ParameterValue, Recipe, Sampling, validate_task};
 use crate::error::{Error, Problem, Result};
 use indexmap::IndexMap;
 use std::fmt::Debug;
@@ -248,6 +248,17 @@ fn balance(recipe: &Recipe) -> Check {
             let help = format!("{} is the default: {}", parameter.default_value(), parameter.meaning);
             return require(false, &["balance", name], format_args!("{value}"), &parameter.expected(), &help);
         }
+    }
+    if let ("krum", Some(ParameterValue::Whole(outliers)), 2..) =
+        (known.name, balance.value("byzantine"), recipe.tasks.len())
+    {
+        // Fewer tasks have no neighbours to compare; one alone, as for a baseline, has nothing to balance.
+        let most = recipe.tasks.len() as i64 - 3;
+        let help = "add tasks, or choose another method";
+        require(most >= 0, &["balance", "method"], "krum", "three tasks or more with `krum`", help)?;
+        let expected = format!("at most the number of tasks less three, {most}");
+        let help = "add tasks, lower the number, or choose another method";
+        require(outliers <= most, &["balance", "byzantine"], outliers, &expected, help)?;
     }
     match &balance.weights {
         Some(weights) if known.name == "fixed" => {

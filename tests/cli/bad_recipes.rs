@@ -61,6 +61,10 @@ pub(crate) const CASES: &[Case] = &[
     recipe(Swap("[training]", "[balance]\nmethod = \"gradnrm\"\n[training]"), &["base.toml:8: `balance.method`", "did you mean `gradnorm`?"]),
     recipe(Swap("[training]", "[balance]\nmethod = \"cagrad\"\nc = -1\n[training]"), &["base.toml:9: `balance.c`", "found -1", "a number, 0 or more"]),
     recipe(Swap("[training]", "[balance]\nmethod = \"mgda\"\nc = 1\n[training]"), &["base.toml:9: `balance.c`", "`c` belongs to `cagrad`"]),
+    recipe(Swap("[training]", "[balance]\nmethod = \"db_mtl\"\nlevel = \"representation\"\n[training]"), &["base.toml:9: `balance.level`", "\"trunk\" or \"layers\" with `db_mtl`"]),
+    recipe(Swap("[training]", "[balance]\nmethod = \"mgda\"\nlevel = \"representation\"\n[training]\naccumulate = 2"), &["base.toml:11: `training.accumulate`", "found 2", "1 with `balance.level = \"representation\"`"]),
+    recipe(Swap("[training]", "[balance]\nmethod = \"krum\"\nbyzantine = 1\n[training]"), &["base.toml:9: `balance.byzantine`", "the number of tasks less three"]),
+    recipe(Swap("[training]", "[balance]\nmethod = \"search\"\ntrials = 0\n[training]"), &["base.toml:9: `balance.trials`", "found 0", "1 or more"]),
     recipe(Swap("[training]", "[balance]\nmethod = \"fixed\"\nweights = { mod = 1 }\n[training]"), &["base.toml:9: `balance.weights.mod`", "did you mean `mood`?"]),
     recipe(Swap("[training]", "[checkpoint]\ndtype = \"f8\"\n[training]"), &["base.toml:8: `checkpoint.dtype`", "found \"f8\"", "`bf16`"]),
     // Tasks
