@@ -1,64 +1,39 @@
-//! One optimizer step: forward, losses, backward, clip, update.
+//! A model with everything that its training changes.
 
-use super::Conflicts;
-use super::weighing::{
-    History, MeanLosses, Plan, Weighing, block, halves, keep_present, present, quadratic, spread, sum, tasks_only,
-};
-use crate::balance::{Balancer, Measured, Needs};
+use super::weighing::History;
+use crate::balance::{Balancer, Needs};
 use crate::data::Batch;
-use crate::error::{Error, Fault, Problem, Result};
-use crate::gradient::{AdamW, AdamWOptions, GradientStore, Parts, Rows, Squares, Traces};
+use crate::error::{Fault, Problem, Result};
+use crate::gradient::{AdamW, AdamWOptions, GradientStore, Parts, Squares, Traces};
+use crate::model::MultiTask;
 use crate::model::backbones::Depth;
-use crate::model::{GradientRows, MultiTask, Pass};
-use crate::ops::{Noise, Precision};
+use crate::ops::Precision;
 use crate::recipe::{Level, Recipe, TrainingDtype};
 use indexmap::IndexMap;
 use std::sync::Arc;
 
 /// A model in training.
 pub struct Trainer {
-    model: MultiTask,
-    optimizer: AdamW,
+    pub(super) model: MultiTask,
+    pub(super) optimizer: AdamW,
     /// The balancing method with its state.
     pub balance: Balancer,
-    store: Arc<GradientStore>,
-    tasks: Vec<String>,
+    pub(super) store: Arc<GradientStore>,
+    pub(super) tasks: Vec<String>,
     /// Weight of each task's loss, from the recipe.
-    weights: Vec<f64>,
-    clip: f64,
-    seed: u64,
-    precision: Precision,
-    recompute: bool,
+    pub(super) weights: Vec<f64>,
+    pub(super) clip: f64,
+    pub(super) seed: u64,
+    pub(super) precision: Precision,
+    pub(super) recompute: bool,
     /// Steps between measurements of the tasks' own gradients; 0 for none.
-    conflicts_every: u64,
+    pub(super) conflicts_every: u64,
     /// Whether those are told by layer, too.
-    by_layer: bool,
-    parts: Parts,
-    history: History,
+    pub(super) by_layer: bool,
+    pub(super) parts: Parts,
+    pub(super) history: History,
     /// The validation batch of a step, for a balancing method that reads one.
     pub validation: Option<Box<dyn Fn(u64) -> Batch + Send>>,
-}
-
-/// What happened in a step.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StepReport {
-    /// Mean loss a task before weighting; `None` for tasks without examples in the step.
-    pub losses: Vec<Option<f32>>,
-    /// Weight that each task's loss had in the objective, `[part][task]`: one part, or one a layer where the balancing
-    /// method weighs layers by themselves.
-    pub weights: Vec<Vec<f64>>,
-    /// The objective: the weighted sum of the losses over the number of tasks, weights being means over the parts.
-    pub loss: f64,
-    /// Norm of the whole gradient before clipping.
-    pub gradient_norm: f64,
-    /// The tasks' own gradients, in steps that measure them.
-    pub conflicts: Option<Conflicts>,
-    /// The same in each part of the shared parameters, where that is wanted.
-    pub conflicts_by_layer: Vec<Conflicts>,
-    /// Why the balancing method had no answer in this step, if it had none.
-    pub unsolved: Option<String>,
-    /// Tokens of the step.
-    pub tokens: usize,
 }
 
 impl Trainer {
@@ -127,252 +102,6 @@ impl Trainer {
             by_layer,
             model,
         }
-    }
-
-    /// One optimizer step on the mean gradient of `batches`; `factor` is the schedule's.
-    ///
-    /// The objective is `1/T Σ weight · balance · mean loss` over all T tasks of the recipe; a task without examples, or
-    /// with weight 0, adds nothing. Weights that come from gradients count for the shared parameters; each head then
-    /// follows its own loss.
-    ///
-    /// # Errors
-    /// [`Error::NotFinite`] before anything is changed, if a loss or gradient is NaN or infinite.
-    pub fn step(&mut self, batches: &[Batch], factor: f64) -> Result<StepReport> {
-        let done = self.optimizer.steps();
-        let (unsolved, _) = self.balance.unsolved();
-        let plan = self.plan(done + 1, batches.len());
-        let validation = self.validation.as_ref().filter(|_| plan.validation).map(|source| source(done + 1));
-        self.store.lock().clear();
-        let read = batches.iter().chain(&validation).flat_map(|batch| &batch.packed.ids);
-        self.optimizer.catch_up(self.model.arena(), read)?;
-
-        let tasks = self.tasks.len();
-        let scale = 1.0 / (tasks * batches.len()) as f64;
-        let mut seen = MeanLosses::new(tasks);
-        let mut weights = Vec::new();
-        for (index, batch) in batches.iter().enumerate() {
-            let pass = self.pass((done, index), batch, batches.len(), plan.rows)?;
-            let losses = self.model.losses(batch, &pass)?;
-            let values = losses.values()?;
-            if let Some((task, &value)) = batch.tasks.iter().zip(&values).find(|(_, value)| !value.is_finite()) {
-                return Err(not_finite(done + 1, &self.tasks[task.task], "the loss", value));
-            }
-            seen.add(batch, &values);
-            let of_batch = |of_task: &dyn Fn(usize) -> f64| -> Vec<f64> {
-                batch.tasks.iter().map(|task| of_task(task.task)).collect()
-            };
-            let scales = of_batch(&|task| scale * self.weights[task]);
-            match plan.weighing {
-                Weighing::Before => {
-                    let own = self.balance.weights(&seen.of_last(&self.weights), &[]);
-                    losses.backward(&of_batch(&|task| scale * self.weights[task] * own[0][task]))?;
-                    // Weights that never change may meet a task in one batch of the step and not in the next.
-                    keep_present(&mut weights, own, batch);
-                }
-                Weighing::States => {
-                    let states = losses.heads(&scales)?;
-                    let order: Vec<usize> = batch.tasks.iter().map(|task| task.task).collect();
-                    let gramian = spread(&states.gramian(), &order, tasks);
-                    let observed = seen.of_last(&self.weights);
-                    let measured = Measured { gramian: present(&gramian, &observed, scale), ..Measured::default() };
-                    weights = self.balance.weights(&observed, &[measured]);
-                    states.backward(&of_batch(&|task| weights[0][task]))?;
-                }
-                Weighing::After => losses.backward(&scales)?,
-            }
-        }
-        if let Some(batch) = &validation {
-            self.validate(batch, scale)?;
-        }
-
-        let losses = seen.weighted(&self.weights);
-        let store = self.store.clone();
-        let mut rows = store.lock();
-        rows.finish();
-        let mut gramians = rows.gramians(&self.parts);
-        if !gramians.iter().flatten().flatten().sum::<f64>().is_finite() || !rows.heads_square().is_finite() {
-            drop(rows);
-            return Err(self.blame(done, batches));
-        }
-        let conflicts = plan.conflicts.then(|| {
-            let of_loss = |task: usize| match plan.weighing {
-                Weighing::After => scale * self.weights[task],
-                _ => scale * self.weights[task] * weights[0][task],
-            };
-            let scales: Vec<f64> = (0..tasks).map(of_loss).collect();
-            let of_part = |gramian: &Vec<Vec<f64>>| Conflicts::new(&tasks_only(gramian, tasks, plan.rows), &scales);
-            let whole = of_part(&sum(&gramians));
-            (whole, if self.by_layer { gramians.iter().map(of_part).collect() } else { Vec::new() })
-        });
-
-        let mut row_weights = vec![vec![1.0f32; gramians[0].len()]; gramians.len()];
-        if plan.weighing == Weighing::After {
-            weights = self.weigh(&mut rows, &mut gramians, &losses, scale, plan.rows);
-            let halves = matches!(plan.rows, GradientRows::Halves { .. });
-            for (part, row_weights) in row_weights.iter_mut().enumerate() {
-                let weights = &weights[part.min(weights.len() - 1)];
-                let weight = |row: usize| if row < tasks || halves { weights[row % tasks] as f32 } else { 0.0 };
-                row_weights.iter_mut().enumerate().for_each(|(row, w)| *w = weight(row));
-            }
-            if !self.balance.needs().reads_gradients() {
-                for (task, slot) in self.model.head_slots() {
-                    rows.scale_head(slot, weights[0][task]);
-                }
-            }
-            if self.combine(&mut rows, &row_weights) {
-                row_weights.iter_mut().flatten().for_each(|w| *w = 1.0);
-                gramians = rows.gramians(&self.parts);
-            }
-        }
-        let shared: f64 = gramians.iter().zip(&row_weights).map(|(gramian, w)| quadratic(gramian, w)).sum();
-        let gradient_norm = (shared.max(0.0) + rows.heads_square()).sqrt();
-        // As PyTorch's clip_grad_norm_.
-        let clip = if self.clip > 0.0 { (self.clip / (gradient_norm + 1e-6)).min(1.0) } else { 1.0 };
-        drop(rows);
-        self.optimizer.step(self.model.arena(), &store, (&self.parts, &row_weights), factor, clip as f32)?;
-        if let History::Traces(traces) = &mut self.history {
-            traces.keep(&mut store.lock());
-        }
-        if plan.again {
-            let after = self.losses_again(done, batches)?;
-            self.balance.after(&after);
-        }
-
-        let mean_weight = |task: usize| weights.iter().map(|part| part[task]).sum::<f64>() / weights.len() as f64;
-        let terms = seen.sums(&self.weights).enumerate().map(|(task, sum)| scale * mean_weight(task) * sum);
-        let (conflicts, by_layer) = conflicts.unzip();
-        Ok(StepReport {
-            loss: terms.sum(),
-            losses: seen.means(),
-            weights: weights
-                .iter()
-                .map(|part| part.iter().zip(&self.weights).map(|(w, own)| w * own).collect())
-                .collect(),
-            gradient_norm,
-            conflicts,
-            conflicts_by_layer: by_layer.unwrap_or_default(),
-            unsolved: match self.balance.unsolved() {
-                (count, why) if count > unsolved => why.map(str::to_owned),
-                _ => None,
-            },
-            tokens: batches.iter().map(|batch| batch.packed.tokens()).sum(),
-        })
-    }
-
-    /// What has to be measured in step `number`, counted from 1, of so many batches.
-    fn plan(&self, number: u64, batches: usize) -> Plan {
-        let (needs, due) = (self.balance.needs(), self.balance.is_due());
-        let tasks = self.tasks.len();
-        let follows = matches!(needs, Needs::Traces | Needs::Squares);
-        let gradients = needs.reads_gradients() && (due || follows);
-        let conflicts = tasks > 1 && self.conflicts_every > 0 && number.is_multiple_of(self.conflicts_every);
-        let several = !self.balance.is_constant() && (batches > 1 || self.balance.parts() > 1);
-        let weighing = match self.balance.level() {
-            Level::Representation if gradients => Weighing::States,
-            _ if gradients || several => Weighing::After,
-            _ => Weighing::Before,
-        };
-        let rows = match weighing {
-            Weighing::After if needs == Needs::Halves && due => GradientRows::Halves { tasks },
-            Weighing::After => GradientRows::Tasks { first: 0 },
-            _ if conflicts => GradientRows::Tasks { first: 0 },
-            _ => GradientRows::Joint,
-        };
-        Plan {
-            weighing,
-            rows,
-            conflicts,
-            validation: due && needs == Needs::Validation,
-            again: due && needs == Needs::LossesTwice,
-        }
-    }
-
-    /// Asks the balancing method for weights, by part and task, from gradient rows of `scale · weight · loss`. Puts traces in
-    /// the gradients' place, and their Gramians in place of the gradients', for a method that wants them.
-    fn weigh(
-        &mut self,
-        rows: &mut Rows,
-        gramians: &mut Vec<Vec<Vec<f64>>>,
-        losses: &[Option<f64>],
-        scale: f64,
-        kind: GradientRows,
-    ) -> Vec<Vec<f64>> {
-        let tasks = self.tasks.len();
-        let parts = self.balance.parts();
-        let fold = |gramians: &[Vec<Vec<f64>>]| if parts == 1 { vec![sum(gramians)] } else { gramians.to_vec() };
-        let measured = |gramians: &[Vec<Vec<f64>>]| -> Vec<Measured> {
-            let of = |gramian: &Vec<Vec<f64>>| match kind {
-                GradientRows::Halves { .. } => {
-                    Measured { gramian: present(&halves(gramian, tasks), losses, scale), ..Measured::default() }
-                }
-                _ => Measured {
-                    gramian: present(&block(gramian, 0, tasks), losses, scale),
-                    validation: match gramian.len() > tasks {
-                        true => present(&block(gramian, tasks, tasks), losses, scale),
-                        false => Default::default(),
-                    },
-                    ..Measured::default()
-                },
-            };
-            fold(gramians).iter().map(of).collect()
-        };
-        match &mut self.history {
-            History::None => self.balance.weights(losses, &measured(gramians)),
-            History::Traces(traces) => {
-                let factors = self.balance.traces(losses, &measured(gramians));
-                let factors: Vec<_> =
-                    (0..self.parts.len()).map(|part| factors[part.min(factors.len() - 1)].clone()).collect();
-                traces.follow(rows, &self.parts, &factors);
-                *gramians = rows.gramians(&self.parts);
-                self.balance.weights(losses, &measured(gramians))
-            }
-            History::Squares(squares) => {
-                let excess = squares.add(rows, &self.parts, (1.0 / scale) as f32);
-                let mut all = measured(gramians);
-                for (part, measured) in all.iter_mut().enumerate() {
-                    let of = |task: usize| match parts {
-                        1 => excess.iter().map(|part| part[task]).sum(),
-                        _ => excess[part][task],
-                    };
-                    measured.excess = (0..tasks).filter(|&task| losses[task].is_some()).map(of).collect();
-                }
-                self.balance.weights(losses, &all)
-            }
-        }
-    }
-
-    /// Combines gradient rows number by number, for a method that does; whether it did.
-    fn combine(&self, rows: &mut Rows, weights: &[Vec<f32>]) -> bool {
-        let part = |part: usize| self.balance.elements(part.min(self.balance.parts() - 1));
-        let Some(elements) = (0..self.parts.len()).map(part).collect::<Option<Vec<_>>>() else { return false };
-        let combine: Vec<_> = elements
-            .iter()
-            .map(|elements| |first, rows: &[&[f32]], out: &mut [f32]| elements.combine(first, rows, out))
-            .collect();
-        rows.combine(&self.parts, weights, &combine);
-        true
-    }
-
-    /// Adds the gradients of validation losses, to rows after those of the tasks; the heads' stay as they are.
-    fn validate(&self, batch: &Batch, scale: f64) -> Result<()> {
-        let heads = self.store.lock().heads.clone();
-        let rows = GradientRows::Tasks { first: self.tasks.len() };
-        let pass = Pass::recording(&self.store, batch, None, rows)?.in_precision(self.precision);
-        let scales: Vec<f64> = batch.tasks.iter().map(|task| scale * self.weights[task.task]).collect();
-        self.model.losses(batch, &pass)?.backward(&scales)?;
-        self.store.lock().heads = heads;
-        Ok(())
-    }
-
-    /// The losses of the step's batches once more, with the same dropout, times the tasks' weights.
-    fn losses_again(&mut self, done: u64, batches: &[Batch]) -> Result<Vec<Option<f64>>> {
-        self.optimizer.catch_up(self.model.arena(), batches.iter().flat_map(|batch| &batch.packed.ids))?;
-        let mut seen = MeanLosses::new(self.tasks.len());
-        for (index, batch) in batches.iter().enumerate() {
-            let pass = Pass::observing(self.noise((done, index), batches.len())).in_precision(self.precision);
-            seen.add(batch, &self.model.losses(batch, &pass)?.values()?);
-        }
-        Ok(seen.weighted(&self.weights))
     }
 
     /// Balances by fixed weights from now on.
@@ -452,43 +181,6 @@ impl Trainer {
     pub fn precision(&self) -> Precision {
         self.precision
     }
-
-    /// The noise of batch `index` of `batches` after `done` steps.
-    fn noise(&self, (done, index): (u64, usize), batches: usize) -> Noise {
-        Noise::new(self.seed, done * batches as u64 + index as u64)
-    }
-
-    fn pass(&self, at: (u64, usize), batch: &Batch, batches: usize, rows: GradientRows) -> Result<Pass> {
-        let pass = Pass::recording(&self.store, batch, Some(self.noise(at, batches)), rows)?;
-        Ok(pass.in_precision(self.precision).recomputing(self.recompute))
-    }
-
-    /// Runs the backward pass of one task at a time, with the same dropout, to find whose gradient is not finite.
-    fn blame(&self, done: u64, batches: &[Batch]) -> Error {
-        let attempt = |index: usize, batch: &Batch, task: usize| -> Result<Option<(usize, f32)>> {
-            self.store.lock().clear();
-            let pass = self.pass((done, index), batch, batches.len(), GradientRows::Joint)?;
-            let mut weights = vec![0.0; batch.tasks.len()];
-            weights[task] = 1.0;
-            self.model.losses(batch, &pass)?.backward(&weights)?;
-            let mut rows = self.store.lock();
-            rows.finish();
-            Ok(rows.first_non_finite())
-        };
-        for (index, batch) in batches.iter().enumerate() {
-            for (position, task) in batch.tasks.iter().enumerate() {
-                match attempt(index, batch, position) {
-                    Ok(Some((offset, value))) => {
-                        let what = format!("the gradient of `{}`", self.model.arena().name_at(offset));
-                        return not_finite(done + 1, &self.tasks[task.task], &what, value);
-                    }
-                    Ok(None) => {}
-                    Err(error) => return error,
-                }
-            }
-        }
-        not_finite(done + 1, &self.tasks.join("` and `"), "the norm of the joint gradient", f32::INFINITY)
-    }
 }
 
 /// Gradient rows that training by a recipe needs.
@@ -504,9 +196,4 @@ pub(super) fn gradient_rows(recipe: &Recipe) -> usize {
         _ if measured || weighed || several => tasks,
         _ => 1,
     }
-}
-
-fn not_finite(step: u64, task: &str, what: &str, value: f32) -> Error {
-    let value = if value.is_nan() { "NaN" } else { "infinite" };
-    Error::NotFinite { step: step as usize, task: task.to_owned(), what: what.to_owned(), value }
 }
