@@ -30,6 +30,7 @@ pub fn write_file<T>(path: impl AsRef<Path>, fill: impl FnOnce(&mut dyn Write) -
 }
 
 /// Removes what a program that was killed in the middle of [`write_file`] has left in a folder.
+#[cfg(feature = "train")]
 pub(crate) fn remove_partial_files(folder: &Path) -> Result<()> {
     for entry in std::fs::read_dir(folder).at("read", folder)? {
         let path = entry.at("read", folder)?.path();
