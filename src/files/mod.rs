@@ -3,8 +3,8 @@
 mod atomic;
 mod hash;
 
-pub use atomic::write_file;
 #[cfg(feature = "train")]
 pub(crate) use atomic::remove_partial_files;
+pub use atomic::write_file;
 pub(crate) use atomic::{create_file, parent, sync_folder};
 pub use hash::{HashingWriter, hash_file, sha256_hex};

@@ -6,9 +6,10 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Numbers of a row that one thread takes at a time: with sixteen rows they stay in the second-level cache. Fixed, so that
-/// sums do not depend on the number of threads.
-const CHUNK: usize = 2048;
+/// Numbers of a row that are multiplied at a time: with sixteen rows they stay in the nearest caches.
+const CHUNK: usize = 1024;
+/// Numbers of a row that one thread takes at a time. Fixed, so that sums do not depend on the number of threads.
+const SPAN: usize = 8 * CHUNK;
 /// Rows whose products are summed in registers at the same time.
 const TILE: usize = 4;
 
@@ -50,26 +51,9 @@ fn inner_products(rows: &[&Row], range: Range<usize>) -> Vec<Vec<f64>> {
     if rows.is_empty() {
         return Vec::new();
     }
-    let len = range.len();
-    let arch = pulp::Arch::new();
-    // Rows in bf16 are widened a chunk at a time.
-    let widened = || vec![0.0; rows.len() * CHUNK];
-    let partial: Vec<Vec<f32>> = (0..len.div_ceil(CHUNK))
-        .into_par_iter()
-        .map_init(widened, |widened, chunk| {
-            let own = range.start + chunk * CHUNK..range.start + ((chunk + 1) * CHUNK).min(len);
-            let cut = rows.iter().zip(widened.chunks_exact_mut(CHUNK)).map(|(row, copy)| {
-                row.as_f32(own.clone()).unwrap_or_else(|| {
-                    row.copy(own.clone(), &mut copy[..own.len()]);
-                    &copy[..own.len()]
-                })
-            });
-            let cut: Vec<&[f32]> = cut.collect();
-            let mut out = vec![0.0; rows.len() * rows.len()];
-            arch.dispatch(Products { rows: &cut, out: &mut out });
-            out
-        })
-        .collect();
+    let span = |chunk: usize| range.start + chunk * SPAN..(range.start + (chunk + 1) * SPAN).min(range.end);
+    let partial: Vec<Vec<f32>> =
+        (0..range.len().div_ceil(SPAN)).into_par_iter().map(|chunk| span_products(rows, span(chunk))).collect();
     let mut sums: Vec<Vec<f64>> = (1..=rows.len()).map(|len| vec![0.0; len]).collect();
     for part in &partial {
         for (sums, part) in sums.iter_mut().zip(part.chunks_exact(rows.len())) {
@@ -79,6 +63,36 @@ fn inner_products(rows: &[&Row], range: Range<usize>) -> Vec<Vec<f64>> {
     sums
 }
 
+/// The products over the numbers that one thread takes at a time.
+fn span_products(rows: &[&Row], span: Range<usize>) -> Vec<f32> {
+    let mut out = vec![0.0; rows.len() * rows.len()];
+    let chunks = span.clone().step_by(CHUNK).map(|start| start..(start + CHUNK).min(span.end));
+    #[cfg(target_arch = "x86_64")]
+    if let Some(rows) = rows.iter().map(|row| row.as_bf16()).collect::<Option<Vec<_>>>()
+        && super::gramian_bf16::available()
+    {
+        for chunk in chunks {
+            let cut: Vec<&[_]> = rows.iter().map(|row| &row[chunk.clone()]).collect();
+            // SAFETY: available.
+            unsafe { super::gramian_bf16::add_products(&cut, &mut out) };
+        }
+        return out;
+    }
+    // Rows in bf16 are widened a chunk at a time.
+    let mut widened = vec![0.0; rows.len() * CHUNK];
+    for chunk in chunks {
+        let cut = rows.iter().zip(widened.chunks_exact_mut(CHUNK)).map(|(row, copy)| {
+            row.as_f32(chunk.clone()).unwrap_or_else(|| {
+                row.copy(chunk.clone(), &mut copy[..chunk.len()]);
+                &copy[..chunk.len()]
+            })
+        });
+        let cut: Vec<&[f32]> = cut.collect();
+        pulp::Arch::new().dispatch(Products { rows: &cut, out: &mut out });
+    }
+    out
+}
+
 /// Inner product of two rows of some thousand numbers at most.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
     let mut out = [0.0; 4];
@@ -86,7 +100,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
     f64::from(out[2])
 }
 
-/// Products of all pairs of rows, `[i][j]` for `j <= i`, the rest of `out` unspecified.
+/// Adds products of all pairs of rows, `[i][j]` for `j <= i`, to `out`, the rest of which is unspecified.
 struct Products<'a> {
     rows: &'a [&'a [f32]],
     out: &'a mut [f32],
@@ -117,7 +131,7 @@ impl WithSimd for Products<'_> {
                 for (p, sums) in sums.into_iter().enumerate().take(count - i) {
                     for (q, sum) in sums.into_iter().enumerate().take(count - j) {
                         let rest = left[p].1.iter().zip(right[q].1).map(|(a, b)| a * b).sum::<f32>();
-                        self.out[(i + p) * count + j + q] = simd.reduce_sum_f32s(sum) + rest;
+                        self.out[(i + p) * count + j + q] += simd.reduce_sum_f32s(sum) + rest;
                     }
                 }
             }

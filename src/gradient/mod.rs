@@ -3,6 +3,8 @@
 mod arena;
 mod elements;
 mod gramian;
+#[cfg(target_arch = "x86_64")]
+mod gramian_bf16;
 mod optimizer;
 mod parts;
 mod row;

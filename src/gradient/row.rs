@@ -47,6 +47,14 @@ impl Row {
         }
     }
 
+    /// All of it, if it is in bf16.
+    pub fn as_bf16(&self) -> Option<&[bf16]> {
+        match self {
+            Self::F32(_) => None,
+            Self::Bf16(values) => Some(values),
+        }
+    }
+
     /// How many numbers it has.
     pub fn len(&self) -> usize {
         match self {

@@ -32,6 +32,11 @@ pub trait Number: Pooled {
     /// The nearest numbers.
     fn round(from: &[f32], to: &mut [Self]);
 
+    /// The same for numbers that are not read again soon.
+    fn round_past_caches(from: &[f32], to: &mut [Self]) {
+        Self::round(from, to);
+    }
+
     /// The nearest numbers of a buffer that is no longer needed.
     fn take(buffer: Buffer<f32>) -> Buffer<Self>;
 
@@ -117,6 +122,15 @@ impl Number for bf16 {
         f32::bf16_run(&from[..to.len()], to.reinterpret_cast_mut());
     }
 
+    fn round_past_caches(from: &[f32], to: &mut [Self]) {
+        #[cfg(target_arch = "x86_64")]
+        if super::matmul::own_kernels() {
+            // SAFETY: own kernels need the same instructions.
+            return unsafe { super::matmul::round_past_caches(&from[..to.len()], to.reinterpret_cast_mut()) };
+        }
+        Self::round(from, to);
+    }
+
     fn take(buffer: Buffer<f32>) -> Buffer<Self> {
         let mut rounded = Buffer::stale(buffer.len());
         rounded.par_chunks_mut(1 << 14).zip(buffer.par_chunks(1 << 14)).for_each(|(to, from)| Self::round(from, to));
@@ -161,6 +175,20 @@ pub fn widen<S: Number>(from: &[S], to: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn past_the_caches_or_not_numbers_are_rounded_alike() {
+        let from: Vec<f32> = (0..300u32).map(|i| f32::from_bits(i.wrapping_mul(0x9E37_79B9) & 0xBFFF_FFFF)).collect();
+        // At every place within a line, of any length.
+        for (start, len) in (0..40).flat_map(|start| [0, 1, 5, 31, 32, 33, 64, 200].map(|len| (start, len))) {
+            let mut found = vec![bf16::ZERO; 300];
+            <bf16 as Number>::round_past_caches(&from[start..start + len], &mut found[start..start + len]);
+            let mut expected = vec![bf16::ZERO; 300];
+            <bf16 as Number>::round(&from[start..start + len], &mut expected[start..start + len]);
+            let bits = |values: &[bf16]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&found), bits(&expected), "{start}, {len}");
+        }
+    }
 
     #[test]
     fn bf16_rounds_as_the_half_crate() {

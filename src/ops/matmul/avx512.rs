@@ -207,6 +207,30 @@ pub unsafe fn round(from: &[f32], to: &mut [u16]) {
     }
 }
 
+/// As [`round`], past the caches: for what is not read again soon, and would push out what is.
+///
+/// # Safety
+/// The processor must have the instructions; `to` must be as long as `from`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub unsafe fn round_past_caches(from: &[f32], to: &mut [u16]) {
+    // Only whole lines of 64 bytes are written without being read first.
+    let head = to.as_ptr().align_offset(64).min(to.len());
+    let ((first, from_line), (to_first, to_rest)) = (from.split_at(head), to.split_at_mut(head));
+    let (lines, to_last) = to_rest.as_chunks_mut::<32>();
+    let (sources, last) = from_line.as_chunks::<32>();
+    // SAFETY: lines and their sources have 32 numbers each, lines begin at multiples of 64 bytes.
+    unsafe {
+        round(first, to_first);
+        for (line, source) in lines.iter_mut().zip(sources) {
+            let (low, high) = (_mm512_loadu_ps(source.as_ptr()), _mm512_loadu_ps(source.as_ptr().add(16)));
+            let rounded = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+            _mm512_stream_si512(line.as_mut_ptr().cast(), rounded);
+        }
+        round(last, to_last);
+    }
+    _mm_sfence();
+}
+
 /// The bf16 nearest to each of the first numbers at `from`, one in the lower half of each word; `mask` says how many.
 ///
 /// # Safety

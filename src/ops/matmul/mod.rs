@@ -11,7 +11,7 @@ mod portable;
 mod tests;
 
 #[cfg(target_arch = "x86_64")]
-pub use avx512::round;
+pub use avx512::{round, round_past_caches};
 
 use super::buffers::Buffer;
 use super::kernel::simd;
@@ -239,7 +239,8 @@ pub fn product<A: Number, B: Number>(
     Left::new(a, rows, depth, precision).times(&Right::new(b, depth, columns, precision), out, width, keep);
 }
 
-/// As [`product`], rows of `out` `[rows, columns]` over all threads, rounded to the type of `out`.
+/// As [`product`], rows of `out` `[rows, columns]` over all threads, rounded to the type of `out`. What is rounded goes past the
+/// caches: gradients are not read before the whole backward pass is done.
 pub fn parallel_product<A: Number, B: Number, O: Number>(
     (rows, columns, depth): (usize, usize, usize),
     a: Matrix<A>,
@@ -268,7 +269,7 @@ pub fn parallel_product<A: Number, B: Number, O: Number>(
             );
         }
         left.times(&right, &mut sums, columns, keep);
-        O::round(&sums, out);
+        O::round_past_caches(&sums, out);
     });
 }
 

@@ -1,0 +1,92 @@
+//! Inner products of rows in bf16 by the processor's own instruction, without widening them first.
+
+use half::bf16;
+use std::arch::x86_64::*;
+use std::sync::LazyLock;
+
+/// Rows whose products are summed in registers at the same time.
+const TILE: usize = 4;
+/// Numbers of a vector.
+const LANES: usize = 32;
+
+/// Whether this processor has the instructions, and `MTL_ZOO_PORTABLE` is not set.
+pub(super) fn available() -> bool {
+    static AVAILABLE: LazyLock<bool> = LazyLock::new(|| {
+        let has = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+        has && is_x86_feature_detected!("avx512bf16") && std::env::var_os("MTL_ZOO_PORTABLE").is_none()
+    });
+    *AVAILABLE
+}
+
+/// Adds the inner products of all pairs of rows, of equal lengths, to `out`: `[i][j]` for `j <= i`, the rest unspecified.
+///
+/// # Safety
+/// The processor must have the instructions ([`available`]).
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) unsafe fn add_products(rows: &[&[bf16]], out: &mut [f32]) {
+    let count = rows.len();
+    for i in (0..count).step_by(TILE) {
+        for j in (0..=i).step_by(TILE) {
+            // Beyond the last row a tile repeats it; what comes of that is not stored.
+            let row = |first: usize, k: usize| rows[(first + k).min(count - 1)];
+            let (left, right): ([_; TILE], [_; TILE]) =
+                (std::array::from_fn(|k| row(i, k)), std::array::from_fn(|k| row(j, k)));
+            // SAFETY: the caller has checked the processor.
+            let sums = unsafe { tile(left, right) };
+            for (p, sums) in sums.into_iter().enumerate().take(count - i) {
+                for (q, sum) in sums.into_iter().enumerate().take(count - j) {
+                    out[(i + p) * count + j + q] += sum;
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn tile(left: [&[bf16]; TILE], right: [&[bf16]; TILE]) -> [[f32; TILE]; TILE] {
+    let mut sums = [[_mm512_setzero_ps(); TILE]; TILE];
+    let len = left[0].len();
+    for at in (0..len).step_by(LANES) {
+        let rest = (len - at).min(LANES);
+        let mask = (u32::MAX) >> (LANES - rest);
+        // SAFETY: all rows have `len` numbers, and the mask ends with them.
+        let load = |row: &[bf16]| unsafe {
+            std::mem::transmute::<__m512i, __m512bh>(_mm512_maskz_loadu_epi16(mask, row.as_ptr().add(at).cast()))
+        };
+        let b = right.map(load);
+        for (a, sums) in left.into_iter().zip(&mut sums) {
+            let a = load(a);
+            for (sum, b) in sums.iter_mut().zip(b) {
+                *sum = _mm512_dpbf16_ps(*sum, a, b);
+            }
+        }
+    }
+    sums.map(|sums| sums.map(|sum| _mm512_reduce_add_ps(sum)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_those_in_f64() {
+        if !available() {
+            println!("skipped: this processor has no AVX512-BF16");
+            return;
+        }
+        for (count, len) in [(1, 0), (1, 3), (2, 17), (3, 5000), (4, 32), (5, 33), (9, 2048), (16, 300)] {
+            let number = |i: usize, k: usize| ((i * 7919 + k * 104_729 + i * k) % 2003) as f32 / 1000.0 - 1.0;
+            let row = |i: usize| (0..len).map(|k| bf16::from_f32(number(i, k))).collect();
+            let rows: Vec<Vec<bf16>> = (0..count).map(row).collect();
+            let mut found = vec![0.5; count * count];
+            // SAFETY: available.
+            unsafe { add_products(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>(), &mut found) };
+            for (i, j) in (0..count).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+                let expected: f64 = rows[i].iter().zip(&rows[j]).map(|(a, b)| a.to_f64() * b.to_f64()).sum();
+                let found = f64::from(found[i * count + j]) - 0.5;
+                assert!((found - expected).abs() <= 1e-6 * (len as f64 + 1.0), "{count} × {len}, ({i}, {j}): {found}");
+            }
+        }
+    }
+}
