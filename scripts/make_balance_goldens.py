@@ -279,6 +279,19 @@ for name in ("wild", "tiny", "conflicting_eight"):
 one_step_cases("mgda", {}, "mpmath", scaled(lambda name: floats(min_norm_point(exact_gramian(name)))))
 
 
+def normalised_min_norm(name, sizes):
+    """The min-norm point of gradients that are divided by sizes; zeros by 1."""
+    product = exact_gramian(name)
+    sizes = [mp.mpf(size) if size > 0 else mp.mpf(1) for size in sizes]
+    return floats(min_norm_point(mp.matrix(
+        [[product[i, j] / (sizes[i] * sizes[j]) for j in range(product.cols)] for i in range(product.rows)])))
+
+
+for word, sizes in (("l2", norms), ("loss", losses), ("loss_l2", lambda name: norms(name) * losses(name))):
+    one_step_cases("mgda", dict(normalize=word), "mpmath", scaled(lambda name: normalised_min_norm(name, sizes(name))),
+                   skip=NOT_UNIQUE)
+
+
 def torch_orders(seed, count):
     """The orders in which TorchJD's PCGrad goes through the other tasks after this seed."""
     torch.manual_seed(seed)

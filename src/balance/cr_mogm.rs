@@ -24,7 +24,7 @@ pub(super) struct CrMogm {
 impl CrMogm {
     pub(super) fn new(settings: &Settings) -> Self {
         let of: Box<dyn Method> = match settings.word("of").as_str() {
-            "mgda" => Box::new(Mgda),
+            "mgda" => Box::new(Mgda::default()),
             "pcgrad" => Box::new(PcGrad),
             "cagrad" => Box::new(CaGrad::usual()),
             _ => Box::new(UpGrad::usual()),
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn weights_move_by_a_share_of_the_way() {
-        let mut method = CrMogm { alpha: 0.75, of: Box::new(Mgda), smooth: vec![None; 2] };
+        let mut method = CrMogm { alpha: 0.75, of: Box::new(Mgda::default()), smooth: vec![None; 2] };
         let gramian = |square| Matrix::from_row_slice(2, 2, &[1.0, 0.0, 0.0, square]);
         assert!(example::weights(&mut method, &gramian(1.0)).iter().all(|w| (w - 1.0).abs() < 1e-12));
         // MGDA's shares of these are 3/4 and 1/4.

@@ -156,7 +156,7 @@ static ENTRIES: &[Entry] = &[
     Entry { name: "graddrop", needs: Needs::Elements, paper: "Chen et al. 2020, Just Pick a Sign (arXiv:2010.06808)", cost: ELEMENTS, make: |s| Box::new(graddrop::GradDrop::new(s)) },
     Entry { name: "trimmed_mean", needs: Needs::Elements, paper: "Yin et al. 2018, Byzantine-Robust Distributed Learning (arXiv:1803.01498)", cost: ELEMENTS, make: |s| Box::new(trimmed_mean::TrimmedMean::new(s)) },
     Entry { name: "imtl_g", needs: Needs::Gramian, paper: "Liu et al. 2021, Towards Impartial Multi-task Learning (ICLR)", cost: SOLVE, make: |_| Box::new(imtl_g::ImtlG) },
-    Entry { name: "mgda", needs: Needs::Gramian, paper: "Sener & Koltun 2018, Multi-Task Learning as Multi-Objective Optimization (arXiv:1810.04650)", cost: SOLVE, make: |_| Box::new(mgda::Mgda) },
+    Entry { name: "mgda", needs: Needs::Gramian, paper: "Sener & Koltun 2018, Multi-Task Learning as Multi-Objective Optimization (arXiv:1810.04650)", cost: SOLVE, make: |s| Box::new(mgda::Mgda::new(s)) },
     Entry { name: "pcgrad", needs: Needs::Gramian, paper: "Yu et al. 2020, Gradient Surgery for Multi-Task Learning (arXiv:2001.06782)", cost: GRADIENTS, make: |_| Box::new(pcgrad::PcGrad) },
     Entry { name: "gradvac", needs: Needs::Gramian, paper: "Wang et al. 2021, Gradient Vaccine (arXiv:2010.05874)", cost: GRADIENTS, make: |s| Box::new(gradvac::GradVac::new(s)) },
     Entry { name: "cagrad", needs: Needs::Gramian, paper: "Liu et al. 2021, Conflict-Averse Gradient Descent (arXiv:2110.14048)", cost: SOLVE, make: |s| Box::new(cagrad::CaGrad::new(s)) },

@@ -255,7 +255,9 @@ static METHODS: &[BalanceMethod] = &[
         whole("trim", 1, 0, "numbers left out at either end"),
     ]),
     method("imtl_g", "equal projections of the direction onto every task's gradient", &[]),
-    method("mgda", "the shortest convex combination of the task gradients", &[]),
+    method("mgda", "the shortest convex combination of the task gradients", &[
+        word("normalize", &["none", "l2", "loss", "loss_l2"], "divide gradients by their length, their loss or both first"),
+    ]),
     method("pcgrad", "each task's gradient without its components against others", &[]),
     method("gradvac", "as pcgrad, up to the cosine that a pair usually has", &[
         number("beta", 0.5, Share, "share of a step in the running mean of a pair's cosine"),
