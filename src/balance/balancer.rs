@@ -118,7 +118,7 @@ impl Balancer {
     /// measured, but for [`Needs::Traces`] and [`Needs::Squares`]: traces and sums of squares follow every step. What
     /// looks at every number has no weights that could last: [`Needs::Elements`] is always due.
     pub fn is_due(&self) -> bool {
-        self.needs() == Needs::Elements || self.steps.is_multiple_of(self.every)
+        self.needs() == Needs::Elements || self.is_constant() || self.steps.is_multiple_of(self.every)
     }
 
     /// The weights of all tasks, a list a part; absent tasks, which have no loss, weigh nothing.
@@ -130,16 +130,18 @@ impl Balancer {
         let asked = Asked::new(self.steps, losses);
         if self.is_due() && !asked.tasks.is_empty() {
             let none = Measured::default();
+            let mut in_vain = false;
             for (index, part) in self.parts.iter_mut().enumerate() {
                 let step = asked.step(self.seed, measured.get(index).unwrap_or(&none));
                 match answer(part.method.as_mut(), &step) {
                     Ok(weights) => asked.tasks.iter().zip(weights).for_each(|(&task, w)| part.weights[task] = w),
                     Err(Unsolved(why)) => {
-                        self.unsolved += 1;
+                        in_vain = true;
                         self.last_unsolved = Some(why);
                     }
                 }
             }
+            self.unsolved += u64::from(in_vain);
             self.asked = Some(asked);
         } else {
             self.asked = None;
@@ -189,7 +191,7 @@ impl Balancer {
         self.parts.iter_mut().for_each(|part| part.method.scored(scores));
     }
 
-    /// How often a method had no answer so far, and why the last time.
+    /// In how many steps a method had no answer so far, in a part at least, and why the last time.
     pub fn unsolved(&self) -> (u64, Option<&str>) {
         (self.unsolved, self.last_unsolved.as_deref())
     }

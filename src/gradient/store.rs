@@ -44,6 +44,15 @@ impl GradientStore {
         Self::of(arena, vec![Row::Bf16(vec![bf16::ZERO; arena.shared_len()]); rows])
     }
 
+    /// The same, but the first row in f32: the one that most steps follow.
+    pub fn in_bf16_but_first(arena: &Arena, rows: usize) -> Self {
+        let row = |row: usize| match row {
+            0 => Row::F32(vec![0.0; arena.shared_len()]),
+            _ => Row::Bf16(vec![bf16::ZERO; arena.shared_len()]),
+        };
+        Self::of(arena, (0..rows).map(row).collect())
+    }
+
     fn of(arena: &Arena, shared: Vec<Row>) -> Self {
         let rows = shared.len();
         let tables: Vec<_> = arena.tables().iter().map(|&table| TableRows::new(table)).collect();

@@ -41,7 +41,7 @@ impl Traces {
             }
             for (table, part) in gradients.tables[row].iter_mut().zip(parts.tables()) {
                 let [a, b] = factors[*part][row];
-                table.scale((b / (1.0 - a)) as f32);
+                table.scale(if a < 1.0 { (b / (1.0 - a)) as f32 } else { 0.0 });
             }
         }
     }

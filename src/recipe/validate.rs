@@ -2,7 +2,7 @@
 
 use super::document::{Document, KeyPath, dotted};
 use super::suggest::{did_you_mean, list, nearest};
-use super::{BalanceMethod, Level, ParameterValue, Recipe, Sampling, validate_task};
+use super::{BalanceMethod, Level, ParameterValue, Pooling, Recipe, Sampling, validate_task};
 use crate::error::{Error, Problem, Result};
 use indexmap::IndexMap;
 use std::fmt::Debug;
@@ -235,6 +235,12 @@ fn balance(recipe: &Recipe) -> Check {
         if NOT_OF_STATES.contains(&known.name) {
             let expected = format!("\"trunk\" or \"layers\" with `{}`", known.name);
             let help = "what this method follows has no counterpart at the hidden states; remove the key";
+            return Err(Invalid::fact(key("level"), "\"representation\"", expected, help));
+        }
+        if let Some((name, _)) = recipe.tasks.iter().find(|(_, task)| task.pooling == Pooling::Pooler) {
+            let expected = format!("no task with pooling \"pooler\", as `{name}` has");
+            let help =
+                "the pooler is shared, but lies beyond the states that are compared; choose \"mean\" or another level";
             return Err(Invalid::fact(key("level"), "\"representation\"", expected, help));
         }
         let help = "raise `batch_tokens` instead: hidden states are compared within one batch";

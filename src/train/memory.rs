@@ -37,15 +37,23 @@ impl MemoryPlan {
         let (arena, config) = (model.arena(), model.config());
         let (backbone, heads) = model.size();
         let rows = super::trainer::gradient_rows(&prepared.recipe);
-        let history = match crate::balance::method(&prepared.recipe.balance.method).map(|method| method.needs) {
-            Some(Needs::Traces | Needs::Squares) => prepared.tasks.len() * arena.shared_len(),
+        let (balance, tasks) = (&prepared.recipe.balance, prepared.tasks.len());
+        let needs = crate::balance::method(&balance.method).map(|method| method.needs);
+        let history = match needs {
+            Some(Needs::Traces | Needs::Squares) => tasks * arena.shared_len(),
             _ => 0,
         };
-        let tokens = training.batch_tokens;
+        // A validation batch has a row of each task at least.
+        let tokens = match needs {
+            Some(Needs::Validation) => training.batch_tokens.max(tasks * prepared.recipe.backbone.max_tokens),
+            _ => training.batch_tokens,
+        };
+        // Beside a model in a trial lies the one of the run.
+        let models = if balance.method == "search" { 2 } else { 1 };
         Self {
-            parameters: FLOAT * (backbone + heads + arena.len()),
-            moments: 2 * FLOAT * arena.len(),
-            gradients: FLOAT * (gradient_numbers(arena, rows, tokens * training.accumulate) + history),
+            parameters: models * FLOAT * (backbone + heads + arena.len()),
+            moments: models * 2 * FLOAT * arena.len(),
+            gradients: models * FLOAT * (gradient_numbers(arena, rows, tokens * training.accumulate) + history),
             activations: Self::activations(prepared, model, tokens, config.hidden(), config.inner()),
             data: prepared.tasks.iter().map(|task| data_of(&task.splits())).sum(),
             program: PROGRAM,

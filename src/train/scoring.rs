@@ -46,7 +46,7 @@ pub(super) fn main_scores(scores: &IndexMap<String, Scores>, tasks: &[PreparedTa
 }
 
 /// Stands for an undefined metric: worse than any value, and finite, so that it can be saved.
-const UNDEFINED: f64 = -1e30;
+pub(super) const UNDEFINED: f64 = -1e30;
 
 /// Mean of the main metrics, lower-is-better ones negated; an undefined metric is worse than any value.
 pub(super) fn mean_score(scores: &IndexMap<String, Scores>, tasks: &[PreparedTask]) -> f64 {

@@ -3,10 +3,10 @@
 //! 2022).
 
 use super::feed::Feed;
-use super::scoring::{mean_score, scores};
+use super::scoring::{UNDEFINED, mean_score, scores};
 use super::{Event, LearningRate, Observer, Prepared, Trainer};
 use crate::data::random::Random;
-use crate::error::{IoContext, Problem, Result};
+use crate::error::{Error, IoContext, Problem, Result};
 use crate::files::write_file;
 use crate::recipe::{Balance, ParameterValue, Recipe};
 use indexmap::IndexMap;
@@ -120,13 +120,18 @@ fn try_weights(
     let rate = LearningRate::new(&recipe.training, steps);
     let feed = Feed::start(prepared, prepared.sampler()?, 0, steps);
     for step in 0..steps {
-        trainer.step(&feed.next().0, rate.factor(step))?;
+        match trainer.step(&feed.next().0, rate.factor(step)) {
+            // These weights do not work; others may.
+            Err(Error::NotFinite { .. }) => return Ok(Some(UNDEFINED)),
+            report => report?,
+        };
         if observer.stop() {
             return Ok(None);
         }
     }
     let scores = scores(prepared, &mut trainer, |task| Some(&task.validation))?;
-    Ok(Some(mean_score(&scores, &prepared.tasks)))
+    let score = mean_score(&scores, &prepared.tasks);
+    Ok(Some(if score.is_finite() { score } else { UNDEFINED }))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! One optimizer step: forward, losses, backward, balancing weights, clip, update.
 
 use super::weighing::{
-    History, MeanLosses, Plan, Weighing, block, halves, keep_present, present, quadratic, spread, sum, tasks_only,
+    History, MeanLosses, Plan, Weighing, block, half_shares, halves, keep_present, present, quadratic, spread, sum,
+    tasks_only,
 };
 use super::{Conflicts, Trainer};
 use crate::balance::{Measured, Needs};
@@ -54,6 +55,8 @@ impl Trainer {
 
         let tasks = self.tasks.len();
         let scale = 1.0 / (tasks * batches.len()) as f64;
+        // Of the mean loss over the batches.
+        let mean_scale = 1.0 / tasks as f64;
         let mut seen = MeanLosses::new(tasks);
         let mut weights = Vec::new();
         for (index, batch) in batches.iter().enumerate() {
@@ -71,7 +74,12 @@ impl Trainer {
             match plan.weighing {
                 Weighing::Before => {
                     let own = self.balance.weights(&seen.of_last(&self.weights), &[]);
-                    losses.backward(&of_batch(&|task| scale * self.weights[task] * own[0][task]))?;
+                    if self.balance.needs().reads_gradients() {
+                        // Its last weights count for the trunk; heads follow their own losses in every step.
+                        losses.heads(&scales)?.backward(&of_batch(&|task| own[0][task]))?;
+                    } else {
+                        losses.backward(&of_batch(&|task| scale * self.weights[task] * own[0][task]))?;
+                    }
                     // Weights that never change may meet a task in one batch of the step and not in the next.
                     keep_present(&mut weights, own, batch);
                 }
@@ -88,7 +96,7 @@ impl Trainer {
             }
         }
         if let Some(batch) = &validation {
-            self.validate(batch, scale)?;
+            self.validate(batch, mean_scale, done + 1)?;
         }
 
         let losses = seen.weighted(&self.weights);
@@ -102,8 +110,8 @@ impl Trainer {
         }
         let conflicts = plan.conflicts.then(|| {
             let of_loss = |task: usize| match plan.weighing {
-                Weighing::After => scale * self.weights[task],
-                _ => scale * self.weights[task] * weights[0][task],
+                Weighing::After => mean_scale * self.weights[task],
+                _ => mean_scale * self.weights[task] * weights[0][task],
             };
             let scales: Vec<f64> = (0..tasks).map(of_loss).collect();
             let of_part = |gramian: &Vec<Vec<f64>>| Conflicts::new(&tasks_only(gramian, tasks, plan.rows), &scales);
@@ -113,7 +121,7 @@ impl Trainer {
 
         let mut row_weights = vec![vec![1.0f32; gramians[0].len()]; gramians.len()];
         if plan.weighing == Weighing::After {
-            weights = self.weigh(&mut rows, &mut gramians, &losses, scale, plan.rows);
+            weights = self.weigh(&mut rows, &mut gramians, &losses, mean_scale, (plan.rows, batches));
             let halves = matches!(plan.rows, GradientRows::Halves { .. });
             for (part, row_weights) in row_weights.iter_mut().enumerate() {
                 let weights = &weights[part.min(weights.len() - 1)];
@@ -131,7 +139,13 @@ impl Trainer {
             }
         }
         let shared: f64 = gramians.iter().zip(&row_weights).map(|(gramian, w)| quadratic(gramian, w)).sum();
-        let gradient_norm = (shared.max(0.0) + rows.heads_square()).sqrt();
+        // Rounding may leave opposite gradients below zero; a NaN must stay one.
+        let shared = if shared < 0.0 { 0.0 } else { shared };
+        let gradient_norm = (shared + rows.heads_square()).sqrt();
+        if !gradient_norm.is_finite() {
+            drop(rows);
+            return Err(self.blame(done, batches));
+        }
         // As PyTorch's clip_grad_norm_.
         let clip = if self.clip > 0.0 { (self.clip / (gradient_norm + 1e-6)).min(1.0) } else { 1.0 };
         drop(rows);
@@ -201,15 +215,16 @@ impl Trainer {
         gramians: &mut Vec<Vec<Vec<f64>>>,
         losses: &[Option<f64>],
         scale: f64,
-        kind: GradientRows,
+        (kind, batches): (GradientRows, &[Batch]),
     ) -> Vec<Vec<f64>> {
         let tasks = self.tasks.len();
+        let shares = half_shares(batches, tasks);
         let parts = self.balance.parts();
         let fold = |gramians: &[Vec<Vec<f64>>]| if parts == 1 { vec![sum(gramians)] } else { gramians.to_vec() };
         let measured = |gramians: &[Vec<Vec<f64>>]| -> Vec<Measured> {
             let of = |gramian: &Vec<Vec<f64>>| match kind {
                 GradientRows::Halves { .. } => {
-                    Measured { gramian: present(&halves(gramian, tasks), losses, scale), ..Measured::default() }
+                    Measured { gramian: present(&halves(gramian, &shares), losses, scale), ..Measured::default() }
                 }
                 _ => Measured {
                     gramian: present(&block(gramian, 0, tasks), losses, scale),
@@ -260,12 +275,24 @@ impl Trainer {
     }
 
     /// Adds the gradients of validation losses, to rows after those of the tasks; the heads' stay as they are.
-    fn validate(&self, batch: &Batch, scale: f64) -> Result<()> {
-        let heads = self.store.lock().heads.clone();
+    fn validate(&self, batch: &Batch, scale: f64, step: u64) -> Result<()> {
+        let heads = {
+            let mut rows = self.store.lock();
+            // Heads of absent tasks still hold what they had in another step.
+            rows.finish();
+            rows.heads.clone()
+        };
         let rows = GradientRows::Tasks { first: self.tasks.len() };
-        let pass = Pass::recording(&self.store, batch, None, rows)?.in_precision(self.precision);
+        let pass = Pass::recording(&self.store, batch, None, rows)?;
+        let pass = pass.in_precision(self.precision).recomputing(self.recompute);
         let scales: Vec<f64> = batch.tasks.iter().map(|task| scale * self.weights[task.task]).collect();
-        self.model.losses(batch, &pass)?.backward(&scales)?;
+        let losses = self.model.losses(batch, &pass)?;
+        for (task, value) in batch.tasks.iter().zip(losses.values()?) {
+            if !value.is_finite() {
+                return Err(not_finite(step, &self.tasks[task.task], "the validation loss", value));
+            }
+        }
+        losses.backward(&scales)?;
         self.store.lock().heads = heads;
         Ok(())
     }

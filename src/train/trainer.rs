@@ -1,7 +1,7 @@
 //! A model with everything that its training changes.
 
 use super::weighing::History;
-use crate::balance::{Balancer, Needs};
+use crate::balance::{self, Balancer, Needs};
 use crate::data::Batch;
 use crate::error::{Fault, Problem, Result};
 use crate::gradient::{AdamW, AdamWOptions, GradientStore, Parts, Squares, Traces};
@@ -68,13 +68,15 @@ impl Trainer {
             }),
             false => Parts::whole(model.arena()),
         };
-        let balance = Balancer::new(recipe, if layers { parts.len() } else { 1 });
+        let reads_gradients =
+            balance::method(&recipe.balance.method).is_some_and(|method| method.needs.reads_gradients());
+        let balance = Balancer::new(recipe, if layers && reads_gradients { parts.len() } else { 1 });
         let rows = gradient_rows(recipe);
         let store = match training.dtype {
             // Small changes of a trace are lost in bf16.
-            TrainingDtype::Bf16 if rows > 1 && balance.needs() != Needs::Traces => {
-                GradientStore::in_bf16(model.arena(), rows)
-            }
+            TrainingDtype::Bf16 if balance.needs() == Needs::Traces => GradientStore::new(model.arena(), rows),
+            TrainingDtype::Bf16 if reads_gradients => GradientStore::in_bf16(model.arena(), rows),
+            TrainingDtype::Bf16 => GradientStore::in_bf16_but_first(model.arena(), rows),
             _ => GradientStore::new(model.arena(), rows),
         };
         let history = match balance.needs() {
@@ -186,7 +188,7 @@ impl Trainer {
 /// Gradient rows that training by a recipe needs.
 pub(super) fn gradient_rows(recipe: &Recipe) -> usize {
     let tasks = recipe.tasks.len();
-    let entry = crate::balance::method(&recipe.balance.method);
+    let entry = balance::method(&recipe.balance.method);
     let (needs, constant) = entry.map_or((Needs::Losses, true), |entry| (entry.needs, entry.is_constant()));
     let measured = tasks > 1 && recipe.training.conflicts_every > 0;
     let weighed = needs.reads_gradients() && recipe.balance.level != Level::Representation;

@@ -135,12 +135,25 @@ pub(super) fn block(gramian: &[Vec<f64>], first: usize, tasks: usize) -> Vec<Vec
     gramian[first..first + tasks].iter().map(|row| row[..tasks].to_vec()).collect()
 }
 
-/// `J₁ J₂ᵀ` of the mean losses of the halves, from the Gramian of rows that add up to the whole's. A task with one
-/// example has no first half: the second stands for both.
-pub(super) fn halves(gramian: &[Vec<f64>], tasks: usize) -> Vec<Vec<f64>> {
-    let first = |task: usize| if gramian[task][task] > 0.0 { task } else { tasks + task };
-    let factor = |task: usize| if first(task) == task { 2.0 } else { 1.0 };
-    let product = |a: usize, b: usize| factor(a) * factor(b) * gramian[first(a)][tasks + b];
+/// The share of each task's sequences that is in the first halves of its batches.
+pub(super) fn half_shares(batches: &[Batch], tasks: usize) -> Vec<f64> {
+    let mut counts = vec![(0, 0); tasks];
+    for task in batches.iter().flat_map(|batch| &batch.tasks) {
+        let (first, all) = &mut counts[task.task];
+        (*first, *all) = (*first + task.sequences.len() / 2, *all + task.sequences.len());
+    }
+    counts.into_iter().map(|(first, all)| f64::from(first as u32) / f64::from(all.max(1) as u32)).collect()
+}
+
+/// `J₁ J₂ᵀ` of the mean losses of the halves, from the Gramian of rows that add up to the whole's, and the share of the first
+/// half. A task with one example has no first half: the second stands for both.
+pub(super) fn halves(gramian: &[Vec<f64>], shares: &[f64]) -> Vec<Vec<f64>> {
+    let tasks = shares.len();
+    let first = |task: usize| if shares[task] > 0.0 { (task, 1.0 / shares[task]) } else { (tasks + task, 1.0) };
+    let product = |a: usize, b: usize| {
+        let (row, factor) = first(a);
+        factor / (1.0 - shares[b]) * gramian[row][tasks + b]
+    };
     (0..tasks).map(|a| (0..tasks).map(|b| product(a, b)).collect()).collect()
 }
 

@@ -115,6 +115,75 @@ fn layers_and_states_have_weights_of_their_own() {
 }
 
 #[test]
+fn between_its_weights_a_method_of_gradients_leaves_the_heads_to_their_losses() {
+    for level in [Level::Trunk, Level::Representation, Level::Layers] {
+        let setup = setup("nash_mtl", |balance| (balance.every, balance.level) = (10, level));
+        let mut trainer = trainer(&setup);
+        trainer.step(&setup.batches[..1], 1.0).unwrap();
+        let before = followed(&mut trainer);
+        trainer.model().unwrap();
+        let (_, heads) = task_gradients(&setup, trainer.layout(), &setup.batches[..1]);
+        trainer.step(&setup.batches[..1], 1.0).unwrap();
+        let start = trainer.layout().arena().heads_start();
+        let own: Vec<f32> = followed(&mut trainer).iter().zip(&before).map(|(m, old)| m - 0.9 * old).collect();
+        let expected: Vec<f64> = heads.iter().map(|g| g / setup.recipe.tasks.len() as f64).collect();
+        let error = relative_error(&own[start..], &expected);
+        assert!(error < 1e-4, "{level:?}: {error:e}");
+    }
+}
+
+#[test]
+fn a_batch_that_is_accumulated_four_times_is_that_batch() {
+    for method in ["nash_mtl", "fairgrad", "moco", "modo", "forum", "excess_mtl", "uncertainty"] {
+        let mut setup = setup(method, |_| {});
+        setup.recipe.training.conflicts_every = 1;
+        let once = trainer(&setup).step(&setup.batches[..1], 1.0).unwrap();
+        let four: Vec<Batch> = std::iter::repeat_n(setup.batches[0].clone(), 4).collect();
+        setup.recipe.training.accumulate = 4;
+        let more = trainer(&setup).step(&four, 1.0).unwrap();
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-4 * a.abs().max(b.abs());
+        assert!(
+            close(once.gradient_norm, more.gradient_norm),
+            "{method}: {} {}",
+            once.gradient_norm,
+            more.gradient_norm
+        );
+        assert!(once.weights[0].iter().zip(&more.weights[0]).all(|(a, b)| close(*a, *b)), "{method}");
+        let norms = |report: &StepReport| report.conflicts.as_ref().unwrap().norms.clone();
+        for (a, b) in norms(&once).into_iter().zip(norms(&more)) {
+            assert!(close(a.unwrap_or(0.0), b.unwrap_or(0.0)), "{method}: {a:?} {b:?}");
+        }
+    }
+}
+
+#[test]
+fn a_validation_batch_trains_no_head_of_an_absent_task() {
+    let setup = setup("auto_lambda", |_| {});
+    let absent = |batch: &Batch| batch.tasks.len() < setup.recipe.tasks.len();
+    let all = setup.batches.iter().position(|batch| !absent(batch)).unwrap();
+    let some = setup.batches.iter().position(absent).unwrap();
+    let mut trainer = trainer(&setup);
+    trainer.step(&setup.batches[all..=all], 1.0).unwrap();
+    let before = followed(&mut trainer);
+    trainer.step(&setup.batches[some..=some], 1.0).unwrap();
+    let after = followed(&mut trainer);
+    let present: Vec<usize> = setup.batches[some].tasks.iter().map(|task| task.task).collect();
+    let slots = trainer.layout().head_slots().filter(|(task, _)| !present.contains(task));
+    for (_, slot) in slots {
+        for place in slot.offset..slot.offset + slot.len {
+            assert!((after[place] - 0.9 * before[place]).abs() <= 1e-6 * before[place].abs(), "{place}");
+        }
+    }
+}
+
+#[test]
+fn methods_of_losses_have_no_parts() {
+    let mut setup = setup("uncertainty", |balance| balance.level = Level::Layers);
+    setup.recipe.training.conflicts_every = 0;
+    assert_eq!(trainer(&setup).step(&setup.batches[..1], 1.0).unwrap().weights.len(), 1);
+}
+
+#[test]
 fn elements_are_combined_at_every_place() {
     let setup = setup("trimmed_mean", |_| {});
     let mut trainer = trainer(&setup);
