@@ -9,8 +9,7 @@ use crate::ops::kernel::simd;
 /// Of those that go, the share `leak` stays.
 ///
 /// The source adds up what stays, and so does this: where all tasks agree it is equal weighting. LibMTL draws on the
-/// hidden states, once an example, times the sign of the state; `level = "representation"` draws there too, a number at
-/// a time.
+/// hidden states, once an example, times the sign of the state.
 pub(super) struct GradDrop {
     leak: f32,
 }
