@@ -43,6 +43,12 @@ impl MemoryPlan {
             Some(Needs::Traces | Needs::Squares) => tasks * arena.shared_len(),
             _ => 0,
         };
+        // As the trainer lays them out: the joint gradient and traces stay in f32.
+        let rows_in_bf16 = match (training.dtype, needs) {
+            (TrainingDtype::F32, _) | (_, Some(Needs::Traces)) => 0,
+            (TrainingDtype::Bf16, Some(needs)) if needs.reads_gradients() => rows,
+            (TrainingDtype::Bf16, _) => rows - 1,
+        };
         // A validation batch has a row of each task at least.
         let tokens = match needs {
             Some(Needs::Validation) => training.batch_tokens.max(tasks * prepared.recipe.backbone.max_tokens),
@@ -53,7 +59,8 @@ impl MemoryPlan {
         Self {
             parameters: models * FLOAT * (backbone + heads + arena.len()),
             moments: models * 2 * FLOAT * arena.len(),
-            gradients: models * FLOAT * (gradient_numbers(arena, rows, tokens * training.accumulate) + history),
+            gradients: models * FLOAT * (gradient_numbers(arena, rows, tokens * training.accumulate) + history)
+                - models * FLOAT / 2 * rows_in_bf16 * arena.shared_len(),
             activations: Self::activations(prepared, model, tokens, config.hidden(), config.inner()),
             data: prepared.tasks.iter().map(|task| data_of(&task.splits())).sum(),
             program: PROGRAM,
