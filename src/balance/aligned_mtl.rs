@@ -38,15 +38,15 @@ impl Method for AlignedMtl {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::{Matrix, example};
+    use crate::balance::{Matrix, testing};
 
     #[test]
     fn every_task_gains_in_proportion_to_its_aligned_gradient() {
         // For a regular Gramian the gains are those of B⁻¹, which is positive definite; the direction has norm σ√T.
         let gramian = Matrix::from_row_slice(2, 2, &[4.0, -1.0, -1.0, 1.0]);
         for (scale, square) in [("min", (5.0 - 13.0_f64.sqrt()) / 2.0), ("rmse", 2.5)] {
-            let weights = example::weights(&mut AlignedMtl { scale: scale.into() }, &gramian);
-            let rates = example::rates(&gramian, &weights);
+            let weights = testing::weights_of(&mut AlignedMtl { scale: scale.into() }, &gramian);
+            let rates = testing::rates(&gramian, &weights);
             let norm: f64 = rates.iter().zip(&weights).map(|(rate, w)| rate * w).sum();
             assert!((norm - 2.0 * square).abs() < 1e-12, "{scale}: {norm}");
             assert!(rates.iter().all(|&rate| rate > 0.0), "{rates:?}");

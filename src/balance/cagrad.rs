@@ -98,7 +98,7 @@ fn level_at(cosines: &Matrix, per_level: &Vector, of_mean: &Vector, more: &Vecto
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::example;
+    use crate::balance::testing;
 
     /// Norm of the direction's distance to the mean gradient, and that of the mean gradient, before rescaling.
     fn distance(gramian: &Matrix, weights: &[f64], c: f64) -> (f64, f64) {
@@ -111,12 +111,12 @@ mod tests {
     #[test]
     fn the_direction_is_on_the_ball_and_better_for_the_worst() {
         let gramian = Matrix::from_row_slice(3, 3, &[1.0, -1.8, 0.1, -1.8, 9.0, 0.2, 0.1, 0.2, 4.0]);
-        let mean = example::rates(&gramian, &[1.0; 3]);
+        let mean = testing::rates(&gramian, &[1.0; 3]);
         for c in [0.1, 0.5, 0.9] {
-            let weights = example::weights(&mut CaGrad { c }, &gramian);
+            let weights = testing::weights_of(&mut CaGrad { c }, &gramian);
             let (distance, norm) = distance(&gramian, &weights, c);
             assert!((distance / norm - c).abs() < 1e-9, "{distance} {norm}");
-            let worst = example::rates(&gramian, &weights).into_iter().fold(f64::INFINITY, f64::min) * (1.0 + c * c);
+            let worst = testing::rates(&gramian, &weights).into_iter().fold(f64::INFINITY, f64::min) * (1.0 + c * c);
             assert!(worst > mean.iter().copied().fold(f64::INFINITY, f64::min), "{worst} {mean:?}");
         }
     }
@@ -124,15 +124,15 @@ mod tests {
     #[test]
     fn without_a_ball_it_is_the_mean() {
         let gramian = Matrix::from_row_slice(2, 2, &[1.0, -0.5, -0.5, 1.0]);
-        assert_eq!(example::weights(&mut CaGrad { c: 0.0 }, &gramian), [1.0, 1.0]);
+        assert_eq!(testing::weights_of(&mut CaGrad { c: 0.0 }, &gramian), [1.0, 1.0]);
     }
 
     #[test]
     fn the_mean_is_followed_where_no_task_can_gain() {
         // Two opposite gradients and one across: all gain nothing at best.
         let gramian = Matrix::from_row_slice(3, 3, &[1.0, -1.0, 0.0, -1.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
-        let weights = example::weights(&mut CaGrad { c: 0.5 }, &gramian);
-        let rates = example::rates(&gramian, &weights);
+        let weights = testing::weights_of(&mut CaGrad { c: 0.5 }, &gramian);
+        let rates = testing::rates(&gramian, &weights);
         assert!(rates[0].abs() < 1e-9 && (rates[2] - 1.0 / 1.25).abs() < 1e-9, "{rates:?}");
     }
 }

@@ -31,12 +31,12 @@ impl Method for ConFig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::{Matrix, example};
+    use crate::balance::{Matrix, testing};
 
     #[test]
     fn cosines_to_all_gradients_are_equal() {
         let gramian = Matrix::from_row_slice(3, 3, &[1.0, -0.4, 0.0, -0.4, 25.0, 0.2, 0.0, 0.2, 0.01]);
-        let rates = example::rates(&gramian, &example::weights(&mut ConFig, &gramian));
+        let rates = testing::rates(&gramian, &testing::weights_of(&mut ConFig, &gramian));
         let cosines = [rates[0] / 1.0, rates[1] / 5.0, rates[2] / 0.1];
         assert!(cosines.iter().all(|cosine| (cosine / cosines[0] - 1.0).abs() < 1e-9 && *cosine > 0.0), "{cosines:?}");
     }

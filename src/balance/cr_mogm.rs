@@ -62,15 +62,15 @@ impl Method for CrMogm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::{Matrix, example};
+    use crate::balance::{Matrix, testing};
 
     #[test]
     fn weights_move_by_a_share_of_the_way() {
         let mut method = CrMogm { alpha: 0.75, of: Box::new(Mgda::default()), smooth: vec![None; 2] };
         let gramian = |square| Matrix::from_row_slice(2, 2, &[1.0, 0.0, 0.0, square]);
-        assert!(example::weights(&mut method, &gramian(1.0)).iter().all(|w| (w - 1.0).abs() < 1e-12));
+        assert!(testing::weights_of(&mut method, &gramian(1.0)).iter().all(|w| (w - 1.0).abs() < 1e-12));
         // MGDA's shares of these are 3/4 and 1/4.
-        let weights = example::weights(&mut method, &gramian(3.0));
+        let weights = testing::weights_of(&mut method, &gramian(3.0));
         assert!((weights[0] - 1.125).abs() < 1e-12 && (weights[1] - 0.875).abs() < 1e-12, "{weights:?}");
     }
 }

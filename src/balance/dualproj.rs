@@ -27,19 +27,19 @@ impl Method for DualProj {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::{Matrix, example};
+    use crate::balance::{Matrix, testing};
 
     #[test]
     fn the_mean_stays_where_nobody_minds() {
         let gramian = Matrix::from_row_slice(2, 2, &[1.0, -0.5, -0.5, 1.0]);
-        assert_eq!(example::weights(&mut DualProj { ridge: 1e-4 }, &gramian), [1.0, 1.0]);
+        assert_eq!(testing::weights_of(&mut DualProj { ridge: 1e-4 }, &gramian), [1.0, 1.0]);
     }
 
     #[test]
     fn a_small_gradient_is_not_run_over() {
         let gramian = Matrix::from_row_slice(2, 2, &[0.01, -0.5, -0.5, 100.0]);
-        let weights = example::weights(&mut DualProj { ridge: 1e-9 }, &gramian);
-        let rates = example::rates(&gramian, &weights);
+        let weights = testing::weights_of(&mut DualProj { ridge: 1e-9 }, &gramian);
+        let rates = testing::rates(&gramian, &weights);
         assert!(rates[0].abs() < 1e-4 && rates[1] > 0.0 && weights[1] == 1.0, "{weights:?} {rates:?}");
     }
 }

@@ -32,14 +32,14 @@ impl Method for FairGrad {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::{Matrix, example};
+    use crate::balance::{Matrix, testing};
 
     #[test]
     fn gains_are_the_powers_of_weights() {
         let gramian = Matrix::from_row_slice(2, 2, &[1.0, -0.4, -0.4, 9.0]);
         for alpha in [0.5, 1.0, 2.0, 10.0] {
-            let weights = example::weights(&mut FairGrad { alpha }, &gramian);
-            let gains = example::rates(&gramian, &weights);
+            let weights = testing::weights_of(&mut FairGrad { alpha }, &gramian);
+            let gains = testing::rates(&gramian, &weights);
             assert!(gains.iter().zip(&weights).all(|(gain, w)| (gain * w.powf(1.0 / alpha) - 1.0).abs() < 1e-8));
         }
     }

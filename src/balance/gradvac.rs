@@ -89,7 +89,7 @@ impl Method for GradVac {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::example;
+    use crate::balance::testing;
 
     fn vaccine(cosine: f64) -> GradVac {
         GradVac { beta: 0.5, cosines: vec![vec![cosine; 2]; 2] }
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn first_step_takes_conflicts_away() {
         let gramian = Matrix::from_row_slice(2, 2, &[1.0, -1.5, -1.5, 4.0]);
-        let weights = example::weights(&mut vaccine(0.0), &gramian);
+        let weights = testing::weights_of(&mut vaccine(0.0), &gramian);
         assert!((weights[0] - 2.5).abs() < 1e-12 && (weights[1] - 1.375).abs() < 1e-12, "{weights:?}");
     }
 
@@ -118,6 +118,6 @@ mod tests {
     #[test]
     fn a_usual_cosine_of_one_stays_finite() {
         let gramian = Matrix::from_row_slice(2, 2, &[1.0, 0.5, 0.5, 1.0]);
-        assert!(example::weights(&mut vaccine(1.0), &gramian).iter().all(|w| w.is_finite()));
+        assert!(testing::weights_of(&mut vaccine(1.0), &gramian).iter().all(|w| w.is_finite()));
     }
 }

@@ -51,14 +51,14 @@ fn shares(gramian: &Matrix) -> Result<Vector, Unsolved> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::example;
+    use crate::balance::testing;
 
     #[test]
     fn projections_onto_all_gradients_are_equal_whatever_their_scale() {
         let cosines = Matrix::from_row_slice(3, 3, &[1.0, -0.5, 0.2, -0.5, 1.0, 0.3, 0.2, 0.3, 1.0]);
         let norms = Vector::from_vec(vec![1e-6, 1.0, 1e6]);
         let gramian = cosines.component_mul(&(&norms * norms.transpose()));
-        let rates = example::rates(&gramian, &example::weights(&mut ImtlG, &gramian));
+        let rates = testing::rates(&gramian, &testing::weights_of(&mut ImtlG, &gramian));
         let projections: Vec<_> = rates.iter().zip(&norms).map(|(rate, norm)| rate / norm).collect();
         assert!(projections.iter().all(|p| (p / projections[0] - 1.0).abs() < 1e-9), "{projections:?}");
     }
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn opposite_gradients_get_no_step() {
         let gramian = Matrix::from_row_slice(2, 2, &[1.0, -1.0, -1.0, 1.0]);
-        let weights = example::weights(&mut ImtlG, &gramian);
-        assert!(example::rates(&gramian, &weights).iter().all(|rate| rate.abs() < 1e-12));
+        let weights = testing::weights_of(&mut ImtlG, &gramian);
+        assert!(testing::rates(&gramian, &weights).iter().all(|rate| rate.abs() < 1e-12));
     }
 }

@@ -52,21 +52,21 @@ fn distances(gramian: &Matrix, task: usize) -> impl Iterator<Item = f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::example;
+    use crate::balance::testing;
 
     #[test]
     fn outliers_are_not_selected() {
         let rows = Matrix::from_row_slice(5, 2, &[1.0, 0.1, 1.0, 0.0, -90.0, 5.0, 1.1, 0.0, 0.9, -0.1]);
         let gramian = &rows * rows.transpose();
-        assert_eq!(example::weights(&mut Krum { byzantine: 1, selected: 1 }, &gramian), [0.0, 5.0, 0.0, 0.0, 0.0]);
-        let three = example::weights(&mut Krum { byzantine: 1, selected: 4 }, &gramian);
+        assert_eq!(testing::weights_of(&mut Krum { byzantine: 1, selected: 1 }, &gramian), [0.0, 5.0, 0.0, 0.0, 0.0]);
+        let three = testing::weights_of(&mut Krum { byzantine: 1, selected: 4 }, &gramian);
         assert_eq!(three, [1.25, 1.25, 0.0, 1.25, 1.25]);
     }
 
     #[test]
     fn two_tasks_have_no_majority() {
         let mut krum = Krum { byzantine: 0, selected: 1 };
-        assert!(krum.weights(&example::step(&Matrix::identity(2, 2), &[0, 1], &[1.0; 2])).is_err());
-        assert_eq!(example::weights(&mut krum, &Matrix::identity(1, 1)), [1.0]);
+        assert!(krum.weights(&testing::step_of(&Matrix::identity(2, 2), &[0, 1], &[1.0; 2])).is_err());
+        assert_eq!(testing::weights_of(&mut krum, &Matrix::identity(1, 1)), [1.0]);
     }
 }

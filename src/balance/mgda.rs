@@ -42,13 +42,13 @@ impl Method for Mgda {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::example;
+    use crate::balance::testing;
 
     #[test]
     fn every_task_gets_better_at_the_same_rate_unless_it_does_so_faster() {
         let gramian = Matrix::from_row_slice(3, 3, &[1.0, -0.6, 0.1, -0.6, 1.0, 0.1, 0.1, 0.1, 9.0]);
-        let weights = example::weights(&mut Mgda::default(), &gramian);
-        let rates = example::rates(&gramian, &weights);
+        let weights = testing::weights_of(&mut Mgda::default(), &gramian);
+        let rates = testing::rates(&gramian, &weights);
         assert!((rates[0] - rates[1]).abs() < 1e-12 && rates[2] > rates[0] - 1e-12 && rates[0] > 0.0, "{rates:?}");
     }
 }

@@ -46,8 +46,6 @@ mod softmax;
 mod solve;
 
 #[cfg(test)]
-mod example;
-#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod pages;

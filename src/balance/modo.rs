@@ -79,13 +79,13 @@ impl Shares {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::{Matrix, example};
+    use crate::balance::{Matrix, testing};
 
     #[test]
     fn shares_go_to_those_of_the_shortest_mix() {
         let gramian = Matrix::from_row_slice(2, 2, &[1.0, 0.0, 0.0, 3.0]);
         let mut modo = MoDo { gamma: 0.1, rho: 0.0, shares: Shares::new(2) };
-        let weights = (0..100).map(|_| example::weights(&mut modo, &gramian)).last().unwrap_or_default();
+        let weights = (0..100).map(|_| testing::weights_of(&mut modo, &gramian)).last().unwrap_or_default();
         assert!((weights[0] - 1.5).abs() < 1e-6 && (weights[1] - 0.5).abs() < 1e-6, "{weights:?}");
     }
 
@@ -93,7 +93,7 @@ mod tests {
     fn absent_tasks_keep_their_share() {
         let mut modo = MoDo { gamma: 0.1, rho: 0.0, shares: Shares::new(3) };
         let gramian = Matrix::from_row_slice(2, 2, &[1.0, 0.0, 0.0, 3.0]);
-        let weights = modo.weights(&example::step(&gramian, &[0, 2], &[1.0, 1.0])).unwrap();
+        let weights = modo.weights(&testing::step_of(&gramian, &[0, 2], &[1.0, 1.0])).unwrap();
         assert!((weights.iter().sum::<f64>() - 2.0).abs() < 1e-12 && weights[0] > weights[1], "{weights:?}");
         let all = modo.shares.present(&[0, 1, 2]);
         assert!((all[1] - 1.0 / 3.0).abs() < 1e-12 && (all.sum() - 1.0).abs() < 1e-12);

@@ -33,13 +33,13 @@ impl Method for NashMtl {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::{Matrix, example};
+    use crate::balance::{Matrix, testing};
 
     #[test]
     fn every_task_gains_the_same_share() {
         let gramian = Matrix::from_row_slice(3, 3, &[1.0, -0.4, 0.0, -0.4, 25.0, 0.2, 0.0, 0.2, 0.01]);
-        let weights = example::weights(&mut NashMtl { max_norm: 0.0 }, &gramian);
-        let gains: Vec<_> = weights.iter().zip(example::rates(&gramian, &weights)).map(|(w, rate)| w * rate).collect();
+        let weights = testing::weights_of(&mut NashMtl { max_norm: 0.0 }, &gramian);
+        let gains: Vec<_> = weights.iter().zip(testing::rates(&gramian, &weights)).map(|(w, rate)| w * rate).collect();
         assert!(gains.iter().all(|gain| (gain - 1.0).abs() < 1e-9), "{gains:?}");
     }
 
@@ -47,7 +47,7 @@ mod tests {
     fn the_scale_of_a_loss_does_not_matter() {
         let direction = |scale: f64| {
             let gramian = Matrix::from_row_slice(2, 2, &[1.0, -0.5 * scale, -0.5 * scale, scale * scale]);
-            let weights = example::weights(&mut NashMtl { max_norm: 1.0 }, &gramian);
+            let weights = testing::weights_of(&mut NashMtl { max_norm: 1.0 }, &gramian);
             [weights[0], weights[1] * scale]
         };
         let (one, other) = (direction(1.0), direction(1e5));
@@ -57,6 +57,6 @@ mod tests {
     #[test]
     fn gradients_that_cancel_have_no_bargain() {
         let gramian = Matrix::from_row_slice(2, 2, &[1.0, -1.0, -1.0, 1.0]);
-        assert!(NashMtl { max_norm: 1.0 }.weights(&example::step(&gramian, &[0, 1], &[1.0; 2])).is_err());
+        assert!(NashMtl { max_norm: 1.0 }.weights(&testing::step_of(&gramian, &[0, 1], &[1.0; 2])).is_err());
     }
 }

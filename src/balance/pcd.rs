@@ -80,7 +80,7 @@ impl Method for Pcd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::example;
+    use crate::balance::testing;
 
     fn pcd(tau: f64) -> Pcd {
         Pcd { tau, beta: 0.9, squares: vec![(0.0, 0); 2] }
@@ -89,15 +89,15 @@ mod tests {
     #[test]
     fn the_primary_gradient_is_followed_where_nobody_minds() {
         let gramian = Matrix::from_row_slice(2, 2, &[1.0, 0.5, 0.5, 1.0]);
-        let weights = example::weights(&mut pcd(0.1), &gramian);
+        let weights = testing::weights_of(&mut pcd(0.1), &gramian);
         assert!((weights[0] - 2.0).abs() < 1e-12 && weights[1] == 0.0, "{weights:?}");
     }
 
     #[test]
     fn the_other_task_gets_its_share() {
         let gramian = Matrix::from_row_slice(2, 2, &[1.0, -0.5, -0.5, 1.0]);
-        let weights = example::weights(&mut pcd(0.1), &gramian);
-        let rates = example::rates(&gramian, &weights);
+        let weights = testing::weights_of(&mut pcd(0.1), &gramian);
+        let rates = testing::rates(&gramian, &weights);
         // Before its length is mended the direction is g₁ + 0.6 g₂, of square 0.76.
         assert!((rates[1] / 2.0 - 0.1 / 0.76_f64.sqrt()).abs() < 1e-6, "{rates:?}");
     }
@@ -106,13 +106,13 @@ mod tests {
     fn opposite_tasks_leave_the_primary_one_alone() {
         let mut pcd = Pcd { squares: vec![(0.0, 0); 3], ..pcd(0.1) };
         let gramian = Matrix::from_row_slice(3, 3, &[1.0, 0.0, 0.0, 0.0, 1.0, -1.0, 0.0, -1.0, 1.0]);
-        let weights = example::weights(&mut pcd, &gramian);
+        let weights = testing::weights_of(&mut pcd, &gramian);
         assert!((weights[0] - 3.0).abs() < 1e-12 && weights[1..] == [0.0, 0.0], "{weights:?}");
     }
 
     #[test]
     fn a_step_without_the_primary_task_counts_the_others_the_same() {
-        let step = example::step(&Matrix::identity(1, 1), &[1], &[1.0]);
+        let step = testing::step_of(&Matrix::identity(1, 1), &[1], &[1.0]);
         assert_eq!(pcd(0.1).weights(&step), Ok(vec![1.0]));
     }
 }

@@ -49,27 +49,27 @@ pub(super) fn projected(gramian: &Matrix, orders: &[Vec<usize>]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::example;
+    use crate::balance::testing;
 
     #[test]
     fn two_conflicting_gradients_no_longer_conflict() {
         let gramian = Matrix::from_row_slice(2, 2, &[1.0, -1.5, -1.5, 4.0]);
-        let weights = example::weights(&mut PcGrad, &gramian);
+        let weights = testing::weights_of(&mut PcGrad, &gramian);
         // Of each the part across the other: 1 + 1.5/1 of the first, 1 + 1.5/4 of the second.
         assert_eq!(weights, [2.5, 1.375]);
-        assert!(example::rates(&gramian, &weights).iter().all(|&rate| rate >= 0.0));
+        assert!(testing::rates(&gramian, &weights).iter().all(|&rate| rate >= 0.0));
     }
 
     #[test]
     fn gradients_that_agree_are_added() {
         let gramian = Matrix::from_row_slice(2, 2, &[1.0, 0.5, 0.5, 4.0]);
-        assert_eq!(example::weights(&mut PcGrad, &gramian), [1.0, 1.0]);
+        assert_eq!(testing::weights_of(&mut PcGrad, &gramian), [1.0, 1.0]);
     }
 
     #[test]
     fn orders_change_from_step_to_step_and_come_again() {
         let gramian = Matrix::identity(5, 5);
-        let at = |number| orders(&Step { number, ..example::step(&gramian, &[0, 1, 2, 3, 4], &[1.0; 5]) });
+        let at = |number| orders(&Step { number, ..testing::step_of(&gramian, &[0, 1, 2, 3, 4], &[1.0; 5]) });
         assert_eq!(at(3), at(3));
         assert_ne!(at(3), at(4));
     }

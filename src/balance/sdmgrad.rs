@@ -56,20 +56,20 @@ impl Method for SdmGrad {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::{Matrix, example};
+    use crate::balance::{Matrix, testing};
 
     #[test]
     fn a_strong_pull_is_equal_weighting() {
         let gramian = Matrix::from_row_slice(2, 2, &[1.0, -0.5, -0.5, 4.0]);
         let mut method = SdmGrad { lambda: 1e9, shares: Shares::new(2) };
-        assert!(example::weights(&mut method, &gramian).iter().all(|w| (w - 1.0).abs() < 1e-6));
+        assert!(testing::weights_of(&mut method, &gramian).iter().all(|w| (w - 1.0).abs() < 1e-6));
     }
 
     #[test]
     fn halves_that_disagree_stay_finite() {
         let products = Matrix::from_row_slice(2, 2, &[-1.0, 0.5, 2.0, -3.0]);
         let mut method = SdmGrad { lambda: 0.3, shares: Shares::new(2) };
-        let weights = example::weights(&mut method, &products);
+        let weights = testing::weights_of(&mut method, &products);
         assert!((weights.iter().sum::<f64>() - 2.0).abs() < 1e-12, "{weights:?}");
     }
 }

@@ -36,3 +36,20 @@ pub(super) fn steps<const T: usize>(method: &mut dyn Method, losses: &[[f64; T]]
     let step = |(number, losses)| method.weights(&Step { number, ..step(losses) }).expect("weights");
     (0..).zip(losses.iter().map(|losses| &losses[..])).map(step).collect()
 }
+
+/// Step 0 of a run, with these tasks.
+pub(super) fn step_of<'a>(gramian: &Matrix, tasks: &'a [usize], losses: &'a [f64]) -> Step<'a> {
+    let empty = Matrix::zeros(0, 0);
+    Step { number: 0, seed: 0, tasks, losses, gramian: gramian.clone(), excess: &[], validation: empty }
+}
+
+/// The method's weights for tasks with this Gramian, all present, losses 1.
+pub(super) fn weights_of(method: &mut dyn Method, gramian: &Matrix) -> Vec<f64> {
+    let tasks: Vec<_> = (0..gramian.nrows()).collect();
+    method.weights(&step_of(gramian, &tasks, &vec![1.0; tasks.len()])).expect("the method has an answer")
+}
+
+/// How fast each task gets better along `Σ wᵢ gᵢ`.
+pub(super) fn rates(gramian: &Matrix, weights: &[f64]) -> Vec<f64> {
+    (gramian * nalgebra::DVector::from_column_slice(weights)).iter().copied().collect()
+}

@@ -41,18 +41,18 @@ impl Method for UpGrad {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::{Matrix, example};
+    use crate::balance::{Matrix, testing};
 
     #[test]
     fn no_task_is_in_conflict() {
         let gramian = Matrix::from_row_slice(3, 3, &[1.0, -2.7, 0.3, -2.7, 9.0, 0.2, 0.3, 0.2, 0.25]);
-        let weights = example::weights(&mut UpGrad { ridge: 1e-9 }, &gramian);
-        assert!(example::rates(&gramian, &weights).iter().all(|&rate| rate > -1e-7));
+        let weights = testing::weights_of(&mut UpGrad { ridge: 1e-9 }, &gramian);
+        assert!(testing::rates(&gramian, &weights).iter().all(|&rate| rate > -1e-7));
     }
 
     #[test]
     fn gradients_that_agree_count_the_same() {
         let gramian = Matrix::from_row_slice(2, 2, &[1.0, 0.5, 0.5, 4.0]);
-        assert_eq!(example::weights(&mut UpGrad::usual(), &gramian), [1.0, 1.0]);
+        assert_eq!(testing::weights_of(&mut UpGrad::usual(), &gramian), [1.0, 1.0]);
     }
 }

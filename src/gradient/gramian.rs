@@ -18,7 +18,7 @@ impl Rows {
     /// that were not used give zeros.
     pub fn gramians(&self, parts: &Parts) -> Vec<Vec<Vec<f64>>> {
         let count = self.shared.len();
-        let mut gramians = vec![vec![vec![0.0; count]; count]; parts.len()];
+        let mut gramians = vec![vec![vec![0.0; count]; count]; parts.count()];
         let used = self.used();
         let rows: Vec<&Row> = used.iter().map(|&row| &self.shared[row]).collect();
         for (part, range) in parts.ranges() {

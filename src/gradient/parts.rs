@@ -52,13 +52,8 @@ impl Parts {
     }
 
     /// How many there are, at least one.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.names.len()
-    }
-
-    /// Never.
-    pub fn is_empty(&self) -> bool {
-        false
     }
 
     /// Their names.

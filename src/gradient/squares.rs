@@ -25,7 +25,7 @@ impl Squares {
     /// Adds the gradients' squares, times `scale²`, to the sums `h`, and gives `Σ g² / (√h + 1e-8)` by part and row, of the
     /// scaled gradients; rows that were not used have 0.
     pub fn add(&mut self, gradients: &Rows, parts: &Parts, scale: f32) -> Vec<Vec<f64>> {
-        let mut excess = vec![vec![0.0; self.sums.len()]; parts.len()];
+        let mut excess = vec![vec![0.0; self.sums.len()]; parts.count()];
         for row in gradients.used() {
             let values = &gradients.shared[row];
             for (part, range) in parts.ranges() {
@@ -49,14 +49,9 @@ impl Squares {
         &self.sums
     }
 
-    /// Goes on from saved sums, as many as there are.
-    pub fn restore(&mut self, numbers: &[f32]) {
-        let mut rest = numbers;
-        for row in &mut self.sums {
-            let (now, later) = rest.split_at(row.len());
-            row.copy_from_slice(now);
-            rest = later;
-        }
+    /// The numbers, to go on from saved ones.
+    pub fn rows_mut(&mut self) -> &mut [Vec<f32>] {
+        &mut self.sums
     }
 }
 

@@ -60,13 +60,8 @@ impl Traces {
         &self.rows
     }
 
-    /// Goes on from saved numbers, as many as there are.
-    pub fn restore(&mut self, numbers: &[f32]) {
-        let mut rest = numbers;
-        for row in &mut self.rows {
-            let (now, later) = rest.split_at(row.len());
-            row.copy_from_slice(now);
-            rest = later;
-        }
+    /// The numbers, to go on from saved ones.
+    pub fn rows_mut(&mut self) -> &mut [Vec<f32>] {
+        &mut self.rows
     }
 }

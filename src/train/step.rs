@@ -242,7 +242,7 @@ impl Trainer {
             History::Traces(traces) => {
                 let factors = self.balance.traces(losses, &measured(gramians));
                 let factors: Vec<_> =
-                    (0..self.parts.len()).map(|part| factors[part.min(factors.len() - 1)].clone()).collect();
+                    (0..self.parts.count()).map(|part| factors[part.min(factors.len() - 1)].clone()).collect();
                 traces.follow(rows, &self.parts, &factors);
                 *gramians = rows.gramians(&self.parts);
                 self.balance.weights(losses, &measured(gramians))
@@ -265,7 +265,7 @@ impl Trainer {
     /// Combines gradient rows number by number, for a method that does; whether it did.
     fn combine(&self, rows: &mut Rows, weights: &[Vec<f32>]) -> bool {
         let part = |part: usize| self.balance.elements(part.min(self.balance.parts() - 1));
-        let Some(elements) = (0..self.parts.len()).map(part).collect::<Option<Vec<_>>>() else { return false };
+        let Some(elements) = (0..self.parts.count()).map(part).collect::<Option<Vec<_>>>() else { return false };
         let combine: Vec<_> = elements
             .iter()
             .map(|elements| |first, rows: &[&[f32]], out: &mut [f32]| elements.combine(first, rows, out))

@@ -70,7 +70,7 @@ impl Trainer {
         };
         let reads_gradients =
             balance::method(&recipe.balance.method).is_some_and(|method| method.needs.reads_gradients());
-        let balance = Balancer::new(recipe, if layers && reads_gradients { parts.len() } else { 1 });
+        let balance = Balancer::new(recipe, if layers && reads_gradients { parts.count() } else { 1 });
         let rows = gradient_rows(recipe);
         let store = match training.dtype {
             // Small changes of a trace are lost in bf16.

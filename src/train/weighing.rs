@@ -48,10 +48,16 @@ impl History {
 
     /// Goes on from saved numbers, as many as there are.
     pub fn restore(&mut self, numbers: &[f32]) {
-        match self {
-            Self::None => {}
-            Self::Traces(traces) => traces.restore(numbers),
-            Self::Squares(squares) => squares.restore(numbers),
+        let rows = match self {
+            Self::None => &mut [],
+            Self::Traces(traces) => traces.rows_mut(),
+            Self::Squares(squares) => squares.rows_mut(),
+        };
+        let mut rest = numbers;
+        for row in rows {
+            let (now, later) = rest.split_at(row.len());
+            row.copy_from_slice(now);
+            rest = later;
         }
     }
 }
