@@ -1,5 +1,6 @@
 //! From a recipe to a trained model: preparation, steps, evaluation, state, export.
 
+mod answers;
 mod conflicts;
 mod draw;
 mod evaluate;
@@ -18,8 +19,9 @@ mod telemetry;
 mod trainer;
 mod weighing;
 
+pub use answers::Answers;
 pub use conflicts::{Conflicts, Persistent};
-pub use evaluate::{Scores, evaluate};
+pub use evaluate::{Scores, answer, evaluate};
 pub use export::export;
 pub use memory::{MemoryPlan, peak_memory};
 pub use prepare::{Prepared, PreparedTask};
