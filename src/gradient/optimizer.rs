@@ -1,6 +1,6 @@
 //! AdamW over the arena: clip, moments, decoupled weight decay and update in one pass.
 
-use super::{Arena, GradientStore, Parts, Table};
+use super::{Arena, GradientStore, Parts, Rows, Table};
 use candle_core::Result;
 use rayon::prelude::*;
 
@@ -196,6 +196,49 @@ impl AdamW {
                 state.history.push(now);
             }
         })
+    }
+
+    /// What `f` gives after a step on the sum of some gradient rows, which is then taken back: without momentum and decay, and
+    /// only of the shared parameters that are no tables.
+    ///
+    /// `p -= lr · g / (√(β₂ v + (1 - β₂) g²) / √(1 - β₂ᵗ) + ε)`, `t` being the step that would come next.
+    pub fn look_ahead<R>(
+        &self,
+        arena: &Arena,
+        rows: &Rows,
+        used: &[usize],
+        factor: f64,
+        f: impl FnOnce() -> R,
+    ) -> Result<R> {
+        let before = arena.with(|flat| flat[..arena.shared_len()].to_vec());
+        let b2 = self.options.betas[1];
+        let numbers = |group: &Group| Numbers {
+            b1: 0.0,
+            b2: b2 as f32,
+            decay: 1.0,
+            step: (group.learning_rate * factor) as f32,
+            correction2: (1.0 - b2.powf(self.steps as f64 + 1.0)).sqrt() as f32,
+            epsilon: self.options.epsilon as f32,
+            scale: 1.0,
+        };
+        arena.update(|flat| {
+            for group in self.groups.iter().filter(|group| group.offset < before.len()) {
+                let (range, numbers) = (group.offset..group.offset + group.len, numbers(group));
+                flat[range.clone()]
+                    .par_chunks_mut(CHUNK)
+                    .zip(self.second[range].par_chunks(CHUNK))
+                    .enumerate()
+                    .for_each(|(chunk, (p, v))| {
+                        let start = group.offset + chunk * CHUNK;
+                        let (mut g, mut m, mut v) = (vec![0.0; p.len()], vec![0.0; p.len()], v.to_vec());
+                        used.iter().for_each(|&row| rows.shared[row].add_to(start..start + p.len(), 1.0, &mut g));
+                        update(p, &mut m, &mut v, &g, numbers);
+                    });
+            }
+        })?;
+        let result = f();
+        arena.update(|flat| flat[..before.len()].copy_from_slice(&before))?;
+        Ok(result)
     }
 
     /// Does the updates that were put off in the tables' rows of these token ids. Call it before they are read.

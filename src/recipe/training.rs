@@ -52,6 +52,8 @@ pub struct Training {
     pub conflicts_every: usize,
     /// Whether those are told by layer, too.
     pub conflicts_by_layer: bool,
+    /// Steps between measurements of what a step of one task does to the losses of the others; 0 for none.
+    pub affinity_every: usize,
     /// Number format of the computation.
     pub dtype: TrainingDtype,
     /// Layers keep only their input for the backward pass and are computed again there.
@@ -84,6 +86,7 @@ impl Default for Training {
             keep_states: 2,
             conflicts_every: 10,
             conflicts_by_layer: false,
+            affinity_every: 0,
             dtype: TrainingDtype::F32,
             recompute: false,
             threads: None,

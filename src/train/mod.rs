@@ -1,5 +1,6 @@
 //! From a recipe to a trained model: preparation, steps, evaluation, state, export.
 
+mod affinity;
 mod answers;
 mod conflicts;
 mod draw;
@@ -19,6 +20,7 @@ mod telemetry;
 mod trainer;
 mod weighing;
 
+pub use affinity::Affinity;
 pub use answers::Answers;
 pub use conflicts::{Conflicts, Persistent};
 pub use evaluate::{Scores, answer, evaluate};

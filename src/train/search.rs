@@ -116,6 +116,7 @@ fn try_weights(
     let mut recipe = prepared.recipe.clone();
     recipe.balance = Balance::fixed(weights.clone());
     recipe.training.conflicts_every = 0;
+    recipe.training.affinity_every = 0;
     let mut trainer = Trainer::new(prepared.model()?, &recipe);
     let rate = LearningRate::new(&recipe.training, steps);
     let feed = Feed::start(prepared, prepared.sampler()?, 0, steps);

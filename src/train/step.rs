@@ -4,13 +4,13 @@ use super::weighing::{
     History, MeanLosses, Plan, Weighing, block, half_shares, halves, keep_present, present, quadratic, spread, sum,
     tasks_only,
 };
-use super::{Conflicts, Trainer};
+use super::{Affinity, Conflicts, Trainer};
 use crate::balance::{Measured, Needs};
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::gradient::Rows;
 use crate::model::{GradientRows, Pass};
-use crate::ops::Noise;
+use crate::ops::{Noise, Precision};
 use crate::recipe::Level;
 
 /// What happened in a step.
@@ -29,6 +29,8 @@ pub struct StepReport {
     pub conflicts: Option<Conflicts>,
     /// The same in each part of the shared parameters, where that is wanted.
     pub conflicts_by_layer: Vec<Conflicts>,
+    /// What a step of each task alone would do to the losses, in steps that measure it.
+    pub affinity: Option<Affinity>,
     /// Why the balancing method had no answer in this step, if it had none.
     pub unsolved: Option<String>,
     /// Tokens of the step.
@@ -119,6 +121,8 @@ impl Trainer {
             (whole, if self.by_layer { gramians.iter().map(of_part).collect() } else { Vec::new() })
         });
 
+        let affinity = plan.affinity.then(|| self.affinity(&rows, plan.rows, factor, (done, batches))).transpose()?;
+
         let mut row_weights = vec![vec![1.0f32; gramians[0].len()]; gramians.len()];
         if plan.weighing == Weighing::After {
             weights = self.weigh(&mut rows, &mut gramians, &losses, mean_scale, (plan.rows, batches));
@@ -154,7 +158,8 @@ impl Trainer {
             traces.keep(&mut store.lock());
         }
         if plan.again {
-            let after = self.losses_again(done, batches)?;
+            self.optimizer.catch_up(self.model.arena(), batches.iter().flat_map(|batch| &batch.packed.ids))?;
+            let after = self.losses_again((done, batches), self.precision)?.weighted(&self.weights);
             self.balance.after(&after);
         }
 
@@ -171,6 +176,7 @@ impl Trainer {
             gradient_norm,
             conflicts,
             conflicts_by_layer: by_layer.unwrap_or_default(),
+            affinity,
             unsolved: match self.balance.unsolved() {
                 (count, why) if count > unsolved => why.map(str::to_owned),
                 _ => None,
@@ -185,7 +191,8 @@ impl Trainer {
         let tasks = self.tasks.len();
         let follows = matches!(needs, Needs::Traces | Needs::Squares);
         let gradients = needs.reads_gradients() && (due || follows);
-        let conflicts = tasks > 1 && self.conflicts_every > 0 && number.is_multiple_of(self.conflicts_every);
+        let measured = |every: u64| tasks > 1 && every > 0 && number.is_multiple_of(every);
+        let (conflicts, affinity) = (measured(self.conflicts_every), measured(self.affinity_every));
         let several = !self.balance.is_constant() && (batches > 1 || self.balance.parts() > 1);
         let weighing = match self.balance.level() {
             Level::Representation if gradients => Weighing::States,
@@ -195,13 +202,14 @@ impl Trainer {
         let rows = match weighing {
             Weighing::After if needs == Needs::Halves && due => GradientRows::Halves { tasks },
             Weighing::After => GradientRows::Tasks { first: 0 },
-            _ if conflicts => GradientRows::Tasks { first: 0 },
+            _ if conflicts || affinity => GradientRows::Tasks { first: 0 },
             _ => GradientRows::Joint,
         };
         Plan {
             weighing,
             rows,
             conflicts,
+            affinity,
             validation: due && needs == Needs::Validation,
             again: due && needs == Needs::LossesTwice,
         }
@@ -297,15 +305,14 @@ impl Trainer {
         Ok(())
     }
 
-    /// The losses of the step's batches once more, with the same dropout, times the tasks' weights.
-    fn losses_again(&mut self, done: u64, batches: &[Batch]) -> Result<Vec<Option<f64>>> {
-        self.optimizer.catch_up(self.model.arena(), batches.iter().flat_map(|batch| &batch.packed.ids))?;
+    /// The losses of the step's batches once more, with the same dropout.
+    pub(super) fn losses_again(&self, (done, batches): (u64, &[Batch]), precision: Precision) -> Result<MeanLosses> {
         let mut seen = MeanLosses::new(self.tasks.len());
         for (index, batch) in batches.iter().enumerate() {
-            let pass = Pass::observing(self.noise((done, index), batches.len())).in_precision(self.precision);
+            let pass = Pass::observing(self.noise((done, index), batches.len())).in_precision(precision);
             seen.add(batch, &self.model.losses(batch, &pass)?.values()?);
         }
-        Ok(seen.weighted(&self.weights))
+        Ok(seen)
     }
 
     /// The noise of batch `index` of `batches` after `done` steps.

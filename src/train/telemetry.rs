@@ -31,6 +31,12 @@ pub(super) fn step_line(report: &StepReport, tasks: &[&str], parts: &[String]) -
         line.insert("gradient_norms_by_layer".into(), by_part(all.iter().map(norms).collect()));
         line.insert("gradient_cosines_by_layer".into(), by_part(all.iter().map(cosines).collect()));
     }
+    if let Some(affinity) = &report.affinity {
+        line.insert(
+            "affinity".into(),
+            named(affinity.iter().map(|row| named(row.iter().map(|x| json!(x)).collect())).collect()),
+        );
+    }
     if let Some(why) = &report.unsolved {
         line.insert("unsolved".into(), json!(why));
     }

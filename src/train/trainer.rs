@@ -30,6 +30,8 @@ pub struct Trainer {
     pub(super) conflicts_every: u64,
     /// Whether those are told by layer, too.
     pub(super) by_layer: bool,
+    /// Steps between measurements of affinity; 0 for none.
+    pub(super) affinity_every: u64,
     pub(super) parts: Parts,
     pub(super) history: History,
     /// The validation batch of a step, for a balancing method that reads one.
@@ -102,6 +104,7 @@ impl Trainer {
             recompute: training.recompute,
             conflicts_every: training.conflicts_every as u64,
             by_layer,
+            affinity_every: training.affinity_every as u64,
             model,
         }
     }
@@ -190,7 +193,7 @@ pub(super) fn gradient_rows(recipe: &Recipe) -> usize {
     let tasks = recipe.tasks.len();
     let entry = balance::method(&recipe.balance.method);
     let (needs, constant) = entry.map_or((Needs::Losses, true), |entry| (entry.needs, entry.is_constant()));
-    let measured = tasks > 1 && recipe.training.conflicts_every > 0;
+    let measured = tasks > 1 && (recipe.training.conflicts_every > 0 || recipe.training.affinity_every > 0);
     let weighed = needs.reads_gradients() && recipe.balance.level != Level::Representation;
     let several = !constant && recipe.training.accumulate > 1;
     match needs {

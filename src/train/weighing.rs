@@ -12,6 +12,8 @@ pub(super) struct Plan {
     pub rows: GradientRows,
     /// Whether to tell how the tasks' gradients stand to each other.
     pub conflicts: bool,
+    /// Whether to tell what a step of each task alone would do to all losses.
+    pub affinity: bool,
     /// Whether gradients of validation losses are wanted.
     pub validation: bool,
     /// Whether losses are wanted once more after the update.

@@ -275,3 +275,41 @@ fn rows_in_bf16_are_the_rows_rounded() {
         }
     }
 }
+
+#[test]
+fn affinity_is_what_a_first_step_of_one_task_alone_does_to_all_losses() {
+    let mut setup = Setup::open("training");
+    // All that the step of the look-ahead does not do.
+    setup.recipe.training.weight_decay = 0.0;
+    setup.recipe.training.head_learning_rate = Some(0.0);
+    setup.recipe.training.clip = 0.0;
+    let batch = std::slice::from_ref(&setup.batches[0]);
+    let model = || setup.model_with(0.0, Freeze::Embeddings);
+    let mut recipe = setup.recipe.clone();
+    recipe.training.affinity_every = 1;
+    let mut measuring = Trainer::new(model(), &recipe);
+    let report = measuring.step(batch, 1.0).unwrap();
+    let affinity = report.affinity.unwrap();
+    for source in 0..4 {
+        let mut recipe = setup.recipe.clone();
+        recipe.tasks.values_mut().enumerate().for_each(|(task, own)| own.weight *= f64::from(task == source));
+        let mut alone = Trainer::new(model(), &recipe);
+        alone.step(batch, 1.0).unwrap();
+        let after = alone.step(batch, 1.0).unwrap().losses;
+        for target in 0..4 {
+            let expected = f64::from(1.0 - after[target].unwrap() / report.losses[target].unwrap());
+            let found = affinity[target][source].unwrap();
+            assert!(
+                (found - expected).abs() < 2e-6 + 1e-3 * expected.abs(),
+                "{target} by {source}: {found}, not {expected}"
+            );
+        }
+        assert!(affinity[source][source].unwrap() > 0.0, "a step on a task's own gradient helps it");
+    }
+    let mut plain = Trainer::new(model(), &setup.recipe);
+    plain.step(batch, 1.0).unwrap();
+    let parameters = |trainer: &mut Trainer| trainer.model().unwrap().arena().snapshot().unwrap();
+    let (one, other) = (parameters(&mut plain), parameters(&mut measuring));
+    let furthest = one.iter().zip(&other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(furthest < 1e-5, "parameters {furthest} apart: what was tried is taken back");
+}
