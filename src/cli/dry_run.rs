@@ -1,10 +1,10 @@
 //! `mtl-zoo finetune --dry-run`: everything about a run but the run.
 
 use super::output;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use mtl_zoo::data::TaskStatistics;
 use mtl_zoo::data::statistics::{SplitStatistics, TargetStatistics};
-use mtl_zoo::train::{Budget, MemoryPlan, Prepared, Run};
+use mtl_zoo::train::{Budget, MemoryPlan, Prepared};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -46,11 +46,11 @@ struct Plan {
 }
 
 /// Prints the resolved recipe, valid TOML, with tables below it as comments; or one JSON document.
-pub fn show(prepared: Prepared, folder: &Path, as_json: bool) -> Result<()> {
+pub fn show(prepared: &Prepared, folder: &Path, as_json: bool) -> Result<()> {
     let recipe = prepared.recipe.clone();
     let statistics = prepared.statistics();
     let overlaps: Vec<_> = prepared.tasks.iter().map(|task| task.data.overlap).collect();
-    let shared = shared_inputs(&prepared);
+    let shared = shared_inputs(prepared);
     let plan = plan(prepared)?;
     if as_json {
         let task = |((statistics, overlap), rows): ((&TaskStatistics, _), f64)| {
@@ -127,29 +127,22 @@ fn shared_inputs(prepared: &Prepared) -> Vec<Vec<String>> {
 }
 
 /// Draws every batch of the run, and builds its model.
-fn plan(prepared: Prepared) -> Result<Plan> {
-    // A run writes its recipe when it starts; this one is thrown away.
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let run = Run::start(prepared, folder.path())?;
-    let (steps, model, memory, search) = (run.steps(), run.layout(), run.memory(), run.search_budget());
+fn plan(prepared: &Prepared) -> Result<Plan> {
+    let steps = prepared.steps()?;
+    let model = prepared.model()?;
     let (backbone, heads) = model.size();
     let trainable = model.arena().len();
-
-    let prepared = run.prepared();
-    let mut sampler = prepared.sampler()?;
-    let (mut tokens, mut rows) = (0usize, vec![0usize; prepared.tasks.len()]);
-    for step in 0..steps {
-        for _ in 0..prepared.recipe.training.accumulate {
-            let batch = prepared.draw(&mut sampler, step as f64 / steps as f64);
-            for (group, drawn) in batch.iter().enumerate() {
-                tokens += drawn.iter().map(|&row| prepared.length(group, row)).sum::<usize>();
-                prepared.groups[group].iter().for_each(|&task| rows[task] += drawn.len());
-            }
-        }
-    }
+    let drawn = prepared.drawn(steps)?;
     let mean = |sum: usize| sum as f64 / steps.max(1) as f64;
-    let rows = rows.into_iter().map(mean).collect();
-    Ok(Plan { search, steps, tokens: mean(tokens), rows, trainable, frozen: backbone + heads - trainable, memory })
+    Ok(Plan {
+        search: Budget::of(&prepared.recipe, steps),
+        steps,
+        tokens: mean(drawn.total),
+        rows: drawn.rows.into_iter().map(mean).collect(),
+        trainable,
+        frozen: backbone + heads - trainable,
+        memory: MemoryPlan::new(prepared, &model),
+    })
 }
 
 fn lengths(split: &SplitStatistics) -> Vec<String> {

@@ -12,10 +12,15 @@ mod predict;
 mod predict_input;
 mod predict_output;
 mod progress;
+mod recipe_args;
 mod show;
 mod sources;
+mod study;
+mod study_progress;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use mtl_zoo::Problem;
+use std::path::Path;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
@@ -42,6 +47,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Finetune(Box<finetune::Finetune>),
+    Study(Box<study::Study>),
     Eval(eval::Eval),
     Predict(predict::Predict),
     Inspect(inspect::Inspect),
@@ -61,6 +67,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
                 given.is_some_and(|given| given.value_source(flag) == Some(clap::parser::ValueSource::CommandLine))
             })
         }
+        Command::Study(command) => command.run(),
         Command::Eval(command) => done(command.run()),
         Command::Predict(command) => done(command.run()),
         Command::Inspect(command) => done(command.run()),
@@ -72,6 +79,18 @@ pub fn run() -> anyhow::Result<ExitCode> {
 
 fn done(result: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// An error about an argument: what was found, what was expected, what to do, and which one.
+fn argument(found: &str, expected: &str, help: &str, key: &str) -> anyhow::Error {
+    Problem::new(found, expected, help).key(key).argument().into()
+}
+
+/// The path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-~+@".contains(c);
+    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::state::{Position, RunState, StateArrays, save_state};
 use super::telemetry::step_line;
 use super::{LearningRate, MemoryPlan, Prepared, Trainer, export};
 use crate::balance::Needs;
-use crate::checkpoint::{MODEL_FILE, Manifest};
+use crate::checkpoint::{MODEL_FILE, Manifest, TrainingInfo};
 use crate::data::Sampler;
 use crate::error::{IoContext, Problem, Result};
 use crate::files::{hash_file, sha256_hex, write_file};
@@ -112,7 +112,7 @@ impl Run {
         let recipe = &prepared.recipe;
         let mut trainer = Trainer::new(prepared.model()?, recipe);
         let sampler = prepared.sampler()?;
-        let steps = planned_steps(&prepared, sampler.clone());
+        let steps = prepared.steps()?;
         let rounds = if recipe.training.steps.is_some() { 1.0 } else { recipe.training.epochs.max(1.0) };
         let backbone_hash = hash_file(prepared.backbone.folder.join(MODEL_FILE))?;
         let layout: Vec<_> =
@@ -160,7 +160,7 @@ impl Run {
     }
 
     /// What the run was started from.
-    pub fn prepared(&self) -> &Prepared {
+    pub fn prepared(&self) -> &Arc<Prepared> {
         &self.prepared
     }
 
@@ -169,11 +169,39 @@ impl Run {
         self.trainer.layout()
     }
 
+    /// How far the run has come.
+    pub fn progress(&self) -> TrainingInfo {
+        let Position { step, tokens, best, .. } = &self.position;
+        TrainingInfo {
+            seed: self.prepared.recipe.training.seed,
+            steps: *step as u64,
+            tokens: *tokens,
+            best_step: best.as_ref().map_or(*step, |best| best.step) as u64,
+        }
+    }
+
+    /// The model in training.
+    pub fn trainer(&mut self) -> &mut Trainer {
+        &mut self.trainer
+    }
+
     /// Trains to the end or until the observer stops it, then evaluates the best step's weights and exports them.
     ///
     /// # Errors
     /// If a loss or gradient is not finite, or a file cannot be written.
     pub fn train(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        match self.learn(observer)? {
+            true => self.publish(observer),
+            false => Ok(Outcome::Stopped { step: self.position.step }),
+        }
+    }
+
+    /// Trains to the end, which leaves the model with the best step's weights, or until the observer stops it; whether it
+    /// came to the end.
+    ///
+    /// # Errors
+    /// If a loss or gradient is not finite, or a file cannot be written.
+    pub fn learn(&mut self, observer: &mut dyn Observer) -> Result<bool> {
         if let Some(budget) = self.search_budget() {
             if self.position.step == 0 {
                 // A run that is killed in its search has a state to go on from.
@@ -181,7 +209,7 @@ impl Run {
             }
             match search(&self.prepared, budget, &self.folder, observer)? {
                 Some(weights) => self.trainer.fix_weights(&weights),
-                None => return Ok(Outcome::Stopped { step: self.position.step }),
+                None => return Ok(false),
             }
         }
         let feed = Feed::start(&self.prepared, self.sampler.clone(), self.position.step, self.steps);
@@ -197,14 +225,18 @@ impl Run {
                 observer.event(&Event::Saved);
             }
             if stop {
-                return Ok(Outcome::Stopped { step });
+                return Ok(false);
             }
             if waited {
                 observer.event(&Event::EarlyStop(self.position.waited));
                 break;
             }
         }
-        self.finish(observer)
+        if let (steps @ 1.., Some(why)) = self.trainer.balance.unsolved() {
+            observer.event(&Event::Unsolved { steps, why });
+        }
+        self.trainer.set_parameters(&self.best)?;
+        Ok(true)
     }
 
     fn step(&mut self, feed: &Feed, observer: &mut dyn Observer) -> Result<()> {
@@ -255,27 +287,21 @@ impl Run {
         Ok(self.prepared.recipe.training.patience.is_some_and(|patience| self.position.waited >= patience))
     }
 
-    fn finish(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
-        if let (steps @ 1.., Some(why)) = self.trainer.balance.unsolved() {
-            observer.event(&Event::Unsolved { steps, why });
-        }
-        self.trainer.set_parameters(&self.best)?;
+    /// Scores the weights that [`Run::learn`] has left and exports them as a checkpoint; the saved states go.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn publish(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         observer.event(&Event::Evaluating);
         // What is published is what the exported weights give in f32, as every later evaluation of them.
         let test = scores_in(Precision::F32, &self.prepared, &mut self.trainer, |task| task.test.as_deref())?;
-        let best_step = self.position.best.as_ref().map_or(self.position.step, |best| best.step);
+        let training = self.progress();
         let validation = match self.position.best.take() {
             Some(best) if self.trainer.precision() == Precision::F32 => best.tasks,
             _ => scores_in(Precision::F32, &self.prepared, &mut self.trainer, |task| Some(&task.validation))?,
         };
-        self.log(&json!({"step": self.position.step, "best_step": best_step, "test": test}))?;
+        self.log(&json!({"step": self.position.step, "best_step": training.best_step, "test": test}))?;
         let checkpoint = self.folder.join(CHECKPOINT_FOLDER);
-        let training = crate::checkpoint::TrainingInfo {
-            seed: self.prepared.recipe.training.seed,
-            steps: self.position.step as u64,
-            tokens: self.position.tokens,
-            best_step: best_step as u64,
-        };
         let results = export::Results { validation, test, training, backbone_hash: self.backbone_hash.clone() };
         let manifest = export(&self.prepared, self.trainer.model()?, &results, &checkpoint)?;
         RunState::remove(&self.folder)?;
@@ -297,23 +323,6 @@ impl Run {
         let path = self.folder.join(METRICS_FILE);
         self.metrics.write_all(format!("{line}\n").as_bytes()).at("write", path)
     }
-}
-
-/// Optimizer steps of a run: as given, or as many as draw `epochs` times the number of training rows; rows that several
-/// tasks label count once.
-fn planned_steps(prepared: &Prepared, mut sampler: Sampler) -> usize {
-    let training = &prepared.recipe.training;
-    if let Some(steps) = training.steps {
-        return steps;
-    }
-    let rows: usize = prepared.groups.iter().map(|group| prepared.tasks[group[0]].train.len()).sum();
-    let target = (training.epochs * rows as f64).ceil();
-    let (mut drawn, mut batches) = (0.0, 0usize);
-    while drawn < target {
-        drawn += prepared.draw(&mut sampler, drawn / target).iter().map(Vec::len).sum::<usize>() as f64;
-        batches += 1;
-    }
-    batches.div_ceil(training.accumulate)
 }
 
 /// The metrics of the steps that the saved state knows; later lines are written again by the resumed run.

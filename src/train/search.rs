@@ -28,6 +28,13 @@ pub struct Trial {
     pub score: f64,
 }
 
+impl Trial {
+    /// The one with the highest score; the earlier of equals.
+    pub fn best(trials: &[Self]) -> Option<&Self> {
+        trials.iter().reduce(|best, trial| if best.score >= trial.score { best } else { trial })
+    }
+}
+
 /// How much is tried: numbers of the recipe.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Budget {
@@ -88,11 +95,7 @@ pub(super) fn search(
             of: budget.trials,
         });
     }
-    let best = trials.iter().fold(None, |best: Option<&Trial>, trial| match best {
-        Some(best) if best.score >= trial.score => Some(best),
-        _ => Some(trial),
-    });
-    Ok(best.map(|best| best.weights.clone()))
+    Ok(Trial::best(&trials).map(|best| best.weights.clone()))
 }
 
 fn load(path: &Path) -> Result<Vec<Trial>> {
