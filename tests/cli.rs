@@ -8,6 +8,8 @@ mod support;
 mod answers;
 #[path = "cli/resume.rs"]
 mod resume;
+#[path = "cli/study.rs"]
+mod study;
 #[path = "cli/zoo.rs"]
 mod zoo;
 
