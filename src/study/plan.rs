@@ -1,11 +1,11 @@
 //! Which runs a study needs, and by which recipes.
 
-use super::Arm;
+use super::report::{Answering, TaskFacts};
+use super::{About, Arm};
 use crate::data::TaskData;
 use crate::error::{Problem, Result};
 use crate::recipe::{Balance, Recipe, Split, TaskType};
-use crate::train::{Drawn, Prepared};
-use indexmap::IndexMap;
+use crate::train::{Drawn, Prepared, PreparedTask};
 use serde::{Deserialize, Serialize};
 
 /// What a study does beside comparing the recipe's joint training with each task alone.
@@ -364,13 +364,26 @@ impl Planner<'_> {
     }
 }
 
-/// Names of the tasks with what a report says of each.
-pub(super) fn facts(prepared: &Prepared) -> IndexMap<String, super::report::TaskFacts> {
-    let fact = |task: &crate::train::PreparedTask| super::report::TaskFacts {
-        kind: task.data.kind.name().to_owned(),
-        metric: task.metrics[0],
-        train: task.train.len(),
-        test: task.test.as_ref().unwrap_or(&task.validation).len(),
-    };
-    prepared.tasks.iter().map(|task| (task.data.name.clone(), fact(task))).collect()
+impl About {
+    /// What the study of a recipe is about.
+    pub fn new(prepared: &Prepared, plan: &Plan, options: &Options, answering: Option<Answering>) -> Self {
+        let recipe = &prepared.recipe;
+        let facts = |task: &PreparedTask| TaskFacts {
+            kind: task.data.kind.name().to_owned(),
+            metric: task.metrics[0],
+            train: task.train.len(),
+            test: task.test.as_ref().unwrap_or(&task.validation).len(),
+        };
+        Self {
+            name: recipe.name.clone().unwrap_or_else(|| "study".into()),
+            backbone: recipe.backbone.id.clone(),
+            balance: recipe.balance.method.clone(),
+            seeds: (0..options.seeds as u64).collect(),
+            tasks: prepared.tasks.iter().map(|task| (task.data.name.clone(), facts(task))).collect(),
+            target: plan.target.clone(),
+            labels_used: plan.labels[0],
+            labels_most: plan.labels[1],
+            answering,
+        }
+    }
 }
