@@ -22,6 +22,11 @@ impl Width {
         }
     }
 
+    /// Whether a drawing needs no more.
+    pub fn holds(self, canvas: &Canvas) -> bool {
+        canvas.width < self.pixels() + 0.5
+    }
+
     /// One value for wide figures, another for narrow ones.
     pub fn pick<T>(self, wide: T, narrow: T) -> T {
         match self {
@@ -61,7 +66,7 @@ pub(super) enum Shape {
     /// Hurt.
     Down,
     /// No evidence.
-    Dash,
+    Square,
 }
 
 /// A drawing in the making. Grows downwards: its height is set when it is known.
@@ -127,7 +132,7 @@ impl Canvas {
             }
             Shape::Up => self.polygon(class, &[[x, y - r], [x + r, y + 0.8 * r], [x - r, y + 0.8 * r]]),
             Shape::Down => self.polygon(class, &[[x, y + r], [x + r, y - 0.8 * r], [x - r, y - 0.8 * r]]),
-            Shape::Dash => self.rect(class, [x - r, y - 1.5], [2.0 * r, 3.0], 1.0),
+            Shape::Square => self.rect(class, [x - 0.75 * r, y - 0.75 * r], [1.5 * r, 1.5 * r], 1.0),
         }
     }
 

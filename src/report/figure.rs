@@ -21,6 +21,8 @@ pub(super) struct Figure {
     pub wide: Canvas,
     /// For a phone.
     pub narrow: Canvas,
+    /// Small enough that two stand side by side: the page then shows the narrow drawing only.
+    pub half: bool,
     /// The same numbers.
     pub table: Markup,
 }
@@ -28,16 +30,16 @@ pub(super) struct Figure {
 impl Figure {
     /// The figure in the page.
     pub fn html(&self) -> Markup {
-        let scrolls = self.narrow.width > Width::Narrow.pixels();
+        let scrolls = !Width::Narrow.holds(&self.narrow);
         html! {
-            figure id=(format!("figure-{}", self.name)) {
+            figure.half[self.half] id=(format!("figure-{}", self.name)) {
                 // What is wider than the screen scrolls, also by keyboard.
                 div.drawing tabindex=[scrolls.then_some("0")] role=[scrolls.then_some("region")]
                     aria-label=[scrolls.then_some(self.title.as_str())] {
-                    (self.svg(&self.wide, "wide"))
-                    (self.svg(&self.narrow, "narrow"))
+                    (self.svg(&self.wide, Width::Wide))
+                    (self.svg(&self.narrow, Width::Narrow))
                 }
-                figcaption { strong { (self.title) "." } " " (self.caption) }
+                figcaption { strong { (self.title) @if !self.title.ends_with('?') { "." } } " " (self.caption) }
                 details {
                     summary { "The numbers of this figure" }
                     (self.table)
@@ -46,11 +48,11 @@ impl Figure {
         }
     }
 
-    fn svg(&self, canvas: &Canvas, size: &str) -> Markup {
+    fn svg(&self, canvas: &Canvas, width: Width) -> Markup {
+        let size = width.pick("wide", "narrow");
         let id = |part: &str| format!("{}-{size}-{part}", self.name);
-        let overflows = canvas.width > if size == "wide" { Width::Wide.pixels() } else { Width::Narrow.pixels() };
         html! {
-            svg.plot.(size).overflows[overflows] xmlns="http://www.w3.org/2000/svg" role="img"
+            svg.plot.(size).overflows[!width.holds(canvas)] xmlns="http://www.w3.org/2000/svg" role="img"
                 aria-labelledby=(format!("{} {}", id("title"), id("description")))
                 width=(canvas.width.ceil()) height=(canvas.height.ceil())
                 viewBox=(format!("0 0 {} {}", canvas.width.ceil(), canvas.height.ceil())) {
@@ -95,7 +97,7 @@ pub(super) fn table(caption: &str, header: &[&str], rows: &[Vec<String>]) -> Mar
                         tr {
                             @for (index, cell) in row.iter().enumerate() {
                                 @if index == 0 { th scope="row" { (cell) } }
-                                @else { td.number[is_number(cell)] { (cell) } }
+                                @else { td { (cell) } }
                             }
                         }
                     }
@@ -103,8 +105,4 @@ pub(super) fn table(caption: &str, header: &[&str], rows: &[Vec<String>]) -> Mar
             }
         }
     }
-}
-
-fn is_number(cell: &str) -> bool {
-    cell == super::words::NOTHING || cell.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '−' | '<'))
 }

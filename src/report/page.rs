@@ -58,7 +58,6 @@ fn header(report: &Report, sections: &[Section]) -> Markup {
             nav aria-label="Sections" {
                 @for section in sections { a href=(format!("#{}", section.id)) { (section.short) } }
             }
-            p.kicker { "Joint training, task by task" }
             h1 { (report.name) }
             p.headline { (report.headline) }
             p.facts { @for (index, fact) in facts.iter().enumerate() { @if index > 0 { " · " } span { (fact) } } }

@@ -78,8 +78,10 @@ pub(crate) fn estimate(estimate: &Estimate, format: impl Fn(f64) -> String) -> S
 pub(crate) fn probability(p: f64) -> String {
     match p {
         p if !p.is_finite() => "p not known".into(),
-        p if p < 0.001 => "p < 0.001".into(),
-        p => format!("p = {}", decimals(p, 3)),
+        p => match bare_probability(Some(p)) {
+            small if small.starts_with('<') => format!("p {small}"),
+            other => format!("p = {other}"),
+        },
     }
 }
 
@@ -87,6 +89,8 @@ pub(crate) fn probability(p: f64) -> String {
 pub(crate) fn bare_probability(p: Option<f64>) -> String {
     match p {
         Some(p) if p < 0.001 => "< 0.001".into(),
+        // Which side of the 5 % level it is on must be seen.
+        Some(p) if (0.0495..0.0505).contains(&p) => decimals(p, 5),
         Some(p) => decimals(p, 3),
         None => NOTHING.into(),
     }
@@ -205,7 +209,7 @@ mod tests {
         assert_eq!([0.8421, -0.5, 12.345, 123.45, 1234.5].map(score), ["0.842", "−0.500", "12.35", "123.5", "1234"]);
         assert_eq!([0.0211, -0.0211, 0.0, -0.0001].map(signed), ["+0.021", "−0.021", "0.000", "0.000"]);
         assert_eq!([2.34, -0.04, 250.0].map(percent), ["+2.3\u{a0}%", "0.0\u{a0}%", "+250\u{a0}%"]);
-        assert_eq!([0.0004, 0.0123, 1.0].map(probability), ["p < 0.001", "p = 0.012", "p = 1.000"]);
+        assert_eq!([0.0004, 0.0123, 0.0499, 1.0].map(probability), ["p < 0.001", "p = 0.012", "p = 0.04990", "p = 1.000"]);
         assert_eq!(
             [850.0, 1_000.0, 12_400.0, 3_420_000.0].map(short_count),
             ["850", "1\u{a0}k", "12\u{a0}k", "3.4\u{a0}M"]

@@ -54,6 +54,7 @@ pub(in crate::report) fn cosines(conflict: &Conflict) -> Option<Figure> {
         description: pairs.iter().map(|pair| sentence(pair)).collect::<Vec<_>>().join("; "),
         caption: format!("Cosine between two tasks' gradients of the shared parameters in each tenth of the run: above zero they agree, below they pull against each other. The words say what holds beyond chance.{}", left_out(conflict)),
         wide: draw(&pairs, Width::Wide),
+        half: false,
         narrow: draw(&pairs, Width::Narrow),
         table: numbers(conflict),
     })

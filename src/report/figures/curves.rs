@@ -1,7 +1,7 @@
 //! Learning curves: the score of one task with fewer labels, alone and with the others.
 
 use crate::metrics::Metric;
-use crate::report::canvas::{Anchor, Canvas, Shape, Width};
+use crate::report::canvas::{Anchor, Canvas, Shape, Width, text_width};
 use crate::report::figure::{Figure, table};
 use crate::report::scale::Scale;
 use crate::report::words;
@@ -37,10 +37,11 @@ pub(in crate::report) fn curves(labels: &Labels, metric: Option<Metric>) -> Opti
             "Test score ({}{}) by the number of labels, on a logarithmic scale; small dots are seeds, bands are 95 % intervals. The others keep all their labels.{}",
             metric.map_or("", Metric::name),
             if turned { ", axis turned so that up is better" } else { "" },
-            if marked(labels).is_some() { " The arrow leads from the joint score to the labels that the task alone needs for the same." } else { "" },
+            if marked(labels).is_some() { " The arrow leads from the joint score to the labels that the task needs alone for the same." } else { "" },
         ),
-        wide: draw(labels, metric, turned, Width::Wide),
-        narrow: draw(labels, metric, turned, Width::Narrow),
+        wide: draw(labels, &rows, metric, turned, Width::Wide),
+        half: false,
+        narrow: draw(labels, &rows, metric, turned, Width::Narrow),
         table: table(
             &format!("Scores of {} by number of labels", labels.task),
             &["labels", "alone", "together", "labels alone for the joint score"],
@@ -65,13 +66,13 @@ fn marked(labels: &Labels) -> Option<(&LabelsSaved, &AtRows)> {
     known.filter(|saved| saved.rows <= labels.used).filter_map(|saved| Some((saved, point(saved)?))).max_by_key(|(saved, _)| saved.rows)
 }
 
-fn draw(labels: &Labels, metric: Option<Metric>, turned: bool, width: Width) -> Canvas {
+fn draw(labels: &Labels, rows: &[usize], metric: Option<Metric>, turned: bool, width: Width) -> Canvas {
     let mut canvas = Canvas::new(width.pixels());
     let entries = [
         ("mark alone", Shape::Circle, "alone"),
         ("mark together", Shape::Diamond, "with the other tasks"),
     ];
-    let head = canvas.legend([0.0, 14.0], &entries) + 16.0;
+    let head = canvas.legend([0.0, 14.0], &entries) + 24.0;
     let (left, right) = (46.0, canvas.width - width.pick(24.0, 14.0));
     let (top, bottom) = (head + 8.0, head + width.pick(320.0, 250.0));
     let arrow = marked(labels);
@@ -89,32 +90,55 @@ fn draw(labels: &Labels, metric: Option<Metric>, turned: bool, width: Width) -> 
         canvas.text("tick", [left - 8.0, y.at(place) + 4.0], Anchor::End, &label);
     }
     canvas.line("axis", [left, bottom], [right, bottom]);
-    for tick in x.ticks(width.pick(9, 5)) {
-        canvas.line("axis", [x.at(tick), bottom], [x.at(tick), bottom + 5.0]);
-        canvas.text("tick", [x.at(tick), bottom + 20.0], Anchor::Middle, &words::short_count(tick));
+    let mut free = f64::NEG_INFINITY;
+    for &tick in rows {
+        let (at, text) = (x.at(tick as f64), words::thousands(tick));
+        canvas.line("axis", [at, bottom], [at, bottom + 5.0]);
+        let half = text_width(&text, 12.0) / 2.0;
+        if at - half > free {
+            canvas.text("tick", [at, bottom + 20.0], Anchor::Middle, &text);
+            free = at + half + 8.0;
+        }
     }
-    canvas.text("note small", [right, bottom + 38.0], Anchor::End, &format!("labels of {}", words::shorten(&labels.task, width.pick(60, 30))));
-    if (1..).contains(&labels.used) && points().any(|point| point.rows >= labels.used) {
-        let at = x.at(labels.used as f64);
-        canvas.line("guide", [at, top], [at, bottom]);
-        let far = at > (left + right) / 2.0;
-        let (place, anchor) = if far { (at - 5.0, Anchor::End) } else { (at + 5.0, Anchor::Start) };
-        canvas.text("note small", [place, bottom - 8.0], anchor, &format!("recipe: {}", words::thousands(labels.used)));
+    let unit = format!("labels of {}, log scale", words::shorten(&labels.task, width.pick(60, 24)));
+    canvas.text("note small", [right, bottom + 40.0], Anchor::End, &unit);
+    // Dashed lines lead from the arrow's ends down to their numbers of labels.
+    let drop = |canvas: &mut Canvas, rows: f64, from: f64| canvas.line("guide", [x.at(rows), from], [x.at(rows), bottom]);
+    match arrow {
+        Some((saved, point)) => {
+            let level = y.at(point.score.value);
+            drop(&mut canvas, saved.rows as f64, level);
+            drop(&mut canvas, saved.needed.value, level);
+        }
+        None if points().any(|point| point.rows >= labels.used) && labels.used > 0 => {
+            drop(&mut canvas, labels.used as f64, top);
+        }
+        None => {}
     }
     for (class, shape, points) in [("alone", Shape::Circle, &labels.single), ("together", Shape::Diamond, &labels.joint)] {
         curve(&mut canvas, class, shape, points, &x, &y);
     }
     if let Some((saved, point)) = arrow {
-        let (from, to, level) = (x.at(saved.rows as f64) + 9.0, x.at(saved.needed.value), y.at(point.score.value));
-        if to - from > 16.0 {
-            canvas.line("arrow", [from, level], [to - 7.0, level]);
+        let (from, to, level) = (x.at(saved.rows as f64), x.at(saved.needed.value), y.at(point.score.value));
+        if to - from > 24.0 {
+            canvas.line("arrow", [from + 9.0, level], [to - 7.0, level]);
             canvas.polygon("arrowhead", &[[to, level], [to - 9.0, level - 5.0], [to - 9.0, level + 5.0]]);
         }
-        let count = words::thousands(saved.needed.value.round() as usize);
-        let text = format!("{}{count} labels alone", if saved.at_least { "at least " } else { "as good as " });
-        canvas.text("bold", [(from + to) / 2.0, level - 10.0], Anchor::Middle, &text);
+        let together = format!("{} together", words::thousands(saved.rows));
+        canvas.text("bold halo together", [from - 6.0, bottom - 10.0], Anchor::End, &together);
+        let needed = words::thousands(saved.needed.value.round() as usize);
+        let alone = format!("{}{needed} alone", if saved.at_least { "≥ " } else { "" });
+        // At the right edge there is no room beside the line, so the words stand between the lines or above the others.
+        let beside = to + 6.0 + text_width(&alone, 14.0) < canvas.width;
+        let between = to - from > text_width(&alone, 14.0) + 12.0;
+        let (place, anchor, up) = match (beside, between) {
+            (true, _) => (to + 6.0, Anchor::Start, 10.0),
+            (false, true) => (to - 6.0, Anchor::End, 10.0),
+            (false, false) => (to - 6.0, Anchor::End, 28.0),
+        };
+        canvas.text("bold halo alone", [place, bottom - up], anchor, &alone);
     }
-    canvas.height = bottom + 44.0;
+    canvas.height = bottom + 46.0;
     canvas
 }
 

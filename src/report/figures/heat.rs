@@ -47,14 +47,18 @@ impl Heat {
         let label = longest(&self.rows, width.pick(190.0, 104.0)).max(text_width(self.rows_are, 12.0)) + 12.0;
         let texts = self.cells.iter().flatten().filter_map(|cell| if let Cell::Value { text, .. } = cell { Some(text_width(text, size)) } else { None });
         let least = texts.fold(30.0, f64::max) + 12.0;
-        let room = (width.pixels() - label) / self.columns.len().max(1) as f64;
-        let cell = room.min(width.pick(104.0, 78.0)).max(least);
+        let room = |beyond: f64| {
+            let room = (width.pixels() - label - beyond) / self.columns.len().max(1) as f64;
+            room.min(width.pick(104.0, 78.0)).max(least)
+        };
         let column_label = longest(&self.columns, 150.0);
-        let rising = column_label > cell - 8.0;
+        let rising = column_label > room(0.0) - 6.0;
         // A rising text reaches up and to the right.
         let slope = std::f64::consts::FRAC_1_SQRT_2;
         let head = 22.0 + if rising { column_label * slope + 12.0 } else { 18.0 };
-        let beyond = if rising { (column_label * slope - cell / 2.0).max(0.0) + 8.0 } else { 0.0 };
+        let last = self.columns.last().map_or(0.0, |label| text_width(label, size).min(150.0));
+        let beyond = if rising { (last * slope - least / 2.0).max(0.0) + 8.0 } else { 0.0 };
+        let cell = room(beyond);
         let high = if self.rows.len() > 12 { 30.0 } else { 40.0 };
         let grid = cell * self.columns.len() as f64;
         let mut canvas = Canvas::new(width.pixels().max(label + grid + beyond));
@@ -116,7 +120,7 @@ impl Heat {
 
 fn draw_cell(canvas: &mut Canvas, cell: &Cell, corner: [f64; 2], size: [f64; 2], most: f64) {
     match cell {
-        Cell::Own => {}
+        Cell::Own => canvas.line("grid", [corner[0] + 4.0, corner[1] + size[1] - 4.0], [corner[0] + size[0] - 4.0, corner[1] + 4.0]),
         Cell::Missing => canvas.rect("cell missing", corner.map(|c| c + 2.0), size.map(|s| s - 4.0), 3.0),
         Cell::Value { value, .. } => canvas.rect(&format!("cell {}", tint(*value, most)), corner, size, 4.0),
     }

@@ -55,6 +55,7 @@ pub(in crate::report) fn layers(conflict: &Conflict) -> Option<Figure> {
         },
         caption: format!("Mean cosine between gradients by part of the backbone. Bold cells with an outline conflict beyond chance.{}", left_out(conflict)),
         wide: heat.draw(Width::Wide),
+        half: false,
         narrow: heat.draw(Width::Narrow),
         table: maud::html! { (every) @if !by_pair.is_empty() { (table("Mean cosine by pair and part of the backbone", &header, &by_pair)) } },
     })
@@ -65,7 +66,7 @@ fn cosine(value: f64) -> String {
     if value > 0.0 && text != "0.00" { format!("+{text}") } else { text }
 }
 
-/// `layer 0` is short as `L0`.
+/// `layer 0` is short as `L0`, `embeddings` as `embed`.
 fn short(layer: &str) -> String {
-    layer.strip_prefix("layer ").map_or_else(|| layer.to_owned(), |number| format!("L{number}"))
+    layer.strip_prefix("layer ").map_or_else(|| layer.replace("embeddings", "embed"), |number| format!("L{number}"))
 }

@@ -26,6 +26,7 @@ pub(in crate::report) fn methods(report: &Report) -> Option<Figure> {
         description: rows.iter().map(|row| format!("{}: Δm {}", row[0], row[1])).collect::<Vec<_>>().join("; "),
         caption: "Δm is the mean over tasks of the change in percent against each task alone; right of zero is better. Lines are 95 % intervals. The recipe's own method comes first.".into(),
         wide: draw(&arms, Width::Wide, name),
+        half: false,
         narrow: draw(&arms, Width::Narrow, name),
         table: table("Δm of each balancing method", &["method", "Δm", "95 % interval"], &rows),
     })

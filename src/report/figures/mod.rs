@@ -26,6 +26,6 @@ fn verdict_shape(verdict: Verdict) -> Shape {
     match verdict {
         Verdict::Helped => Shape::Up,
         Verdict::Hurt => Shape::Down,
-        Verdict::NoEvidence => Shape::Dash,
+        Verdict::NoEvidence => Shape::Square,
     }
 }

@@ -82,29 +82,30 @@ pub(in crate::report) fn scores(report: &Report) -> Option<Figure> {
             "Differences are turned so that above zero is better; p is corrected for the number of tasks (Holm)."
         ),
         wide: wide(&rows),
+        half: false,
         narrow: narrow(&rows),
         table: numbers(&rows),
     })
 }
 
-/// Both tracks of a row with its ticks, in 62 pixels from `top`.
+/// Both tracks of a row with its ticks, in 70 pixels from `top`: means and intervals, and below each its seeds.
 fn tracks(canvas: &mut Canvas, row: &Row, scale: &Scale, top: f64) {
     let arms =
-        [("alone", Shape::Circle, row.single, top + 10.0), ("together", Shape::Diamond, row.joint, top + 32.0)];
+        [("alone", Shape::Circle, row.single, top + 8.0), ("together", Shape::Diamond, row.joint, top + 34.0)];
     for (place, label) in scale.labelled(3) {
         let x = scale.at(place);
-        canvas.line("grid", [x, top], [x, top + 44.0]);
-        canvas.text("tick", [x, top + 58.0], Anchor::Middle, &label);
+        canvas.line("grid", [x, top], [x, top + 50.0]);
+        canvas.text("tick", [x, top + 64.0], Anchor::Middle, &label);
     }
     let mean = |scores: Option<&TaskScores>| scores.map(|scores| scores.test.value).filter(|value| value.is_finite());
     if let Some(mean) = mean(row.single) {
-        canvas.line("guide", [scale.at(mean), top], [scale.at(mean), top + 44.0]);
+        canvas.line("guide", [scale.at(mean), top], [scale.at(mean), top + 50.0]);
     }
     for (class, shape, scores, y) in arms {
         let Some(scores) = scores else { continue };
         canvas.interval(class, scale, scores.test.interval, y);
         for seed in scores.seeds.iter().flatten().filter(|seed| seed.is_finite()) {
-            canvas.circle(&format!("dot {class}"), [scale.at(*seed), y], 2.75);
+            canvas.circle(&format!("dot {class}"), [scale.at(*seed), y + 10.0], 2.75);
         }
         if let Some(mean) = mean(Some(scores)) {
             canvas.mark(&format!("mark {class}"), shape, [scale.at(mean), y], 5.5);
@@ -113,8 +114,7 @@ fn tracks(canvas: &mut Canvas, row: &Row, scale: &Scale, top: f64) {
 }
 
 fn legend(canvas: &mut Canvas, rows: &[Row]) -> f64 {
-    let mut entries =
-        vec![("mark alone", Shape::Circle, "alone"), ("mark together", Shape::Diamond, "together")];
+    let mut entries = vec![("mark alone", Shape::Circle, "alone"), ("mark together", Shape::Diamond, "together")];
     if rows.iter().any(|row| row.single.is_some_and(|scores| scores.seeds.len() > 1)) {
         entries.push(("dot together", Shape::Circle, "a seed"));
     }
@@ -133,10 +133,10 @@ fn wide(rows: &[Row]) -> Canvas {
     let mut canvas = Canvas::new(Width::Wide.pixels());
     let changes: Vec<Option<Estimate>> = rows.iter().map(|row| row.effect().and_then(in_percent)).collect();
     let any_change = changes.iter().any(Option::is_some);
-    let (scores, forest, text) = if any_change { ([168.0, 388.0], [428.0, 576.0], 600.0) } else { ([168.0, 560.0], [0.0; 2], 600.0) };
+    let (scores, forest, text) = if any_change { ([160.0, 374.0], [408.0, 556.0], 578.0) } else { ([160.0, 540.0], [0.0; 2], 578.0) };
     let head = legend(&mut canvas, rows) + 24.0;
     canvas.text("note small", [scores[0], head], Anchor::Start, "test score, better →");
-    let row_height = 84.0;
+    let row_height = 90.0;
     let bottom = head + 14.0 + row_height * rows.len() as f64;
     let ends = changes.iter().flatten().flat_map(|e| e.interval.into_iter().flatten().chain([e.value]));
     let percent = Scale::around(ends.chain([0.0]), 1.0, forest);
@@ -144,7 +144,7 @@ fn wide(rows: &[Row]) -> Canvas {
         canvas.text("note small", [(forest[0] + forest[1]) / 2.0, head], Anchor::Middle, "change in %");
         for (place, label) in percent.labelled(3) {
             let x = percent.at(place);
-            canvas.line(if place == 0.0 { "zero" } else { "grid" }, [x, head + 22.0], [x, bottom]);
+            canvas.line(if place == 0.0 { "zero" } else { "grid" }, [x, head + 14.0], [x, bottom]);
             let signed = if place > 0.0 { format!("+{label}") } else { label };
             canvas.text("tick", [x, bottom + 14.0], Anchor::Middle, &signed);
         }
@@ -152,22 +152,22 @@ fn wide(rows: &[Row]) -> Canvas {
     for (index, (row, change)) in rows.iter().zip(&changes).enumerate() {
         let top = head + 14.0 + row_height * index as f64;
         canvas.line("grid", [0.0, top], [canvas.width, top]);
-        canvas.text("name", [0.0, top + 28.0], Anchor::Start, &fit(row.name, 15.5, 152.0));
-        canvas.text("note", [0.0, top + 47.0], Anchor::Start, row.metric());
-        canvas.text("note", [0.0, top + 65.0], Anchor::Start, &row.means());
+        canvas.text("name", [0.0, top + 31.0], Anchor::Start, &fit(row.name, 15.5, 148.0));
+        canvas.text("note", [0.0, top + 50.0], Anchor::Start, row.metric());
+        canvas.text("note", [0.0, top + 68.0], Anchor::Start, &row.means());
         tracks(&mut canvas, row, &row.scale(scores), top + 14.0);
         if let (Some(change), Some(effect)) = (change, row.effect()) {
-            let (class, y) = (words::verdict_class(effect.verdict), top + 35.0);
+            let (class, y) = (words::verdict_class(effect.verdict), top + 38.0);
             canvas.interval(class, &percent, change.interval, y);
             canvas.mark(&format!("mark {class}"), verdict_shape(effect.verdict), [percent.at(change.value), y], 6.5);
-            canvas.text(&format!("bold {class}"), [percent.at(change.value), y + 24.0], Anchor::Middle, &words::percent(change.value));
+            canvas.text(&format!("bold halo {class}"), [percent.at(change.value), y + 24.0], Anchor::Middle, &words::percent(change.value));
         } else if any_change {
-            canvas.text("note small", [(forest[0] + forest[1]) / 2.0, top + 40.0], Anchor::Middle, "no percentage");
+            canvas.text("note small halo", [(forest[0] + forest[1]) / 2.0, top + 43.0], Anchor::Middle, "no percentage");
         }
-        verdict(&mut canvas, row.effect(), text, top + 28.0);
-        canvas.text("small", [text, top + 47.0], Anchor::Start, &row.difference());
+        verdict(&mut canvas, row.effect(), text, top + 31.0);
+        canvas.text("small", [text, top + 50.0], Anchor::Start, &row.difference());
         let p = row.effect().map_or(String::new(), words::effect_probability);
-        canvas.text("note small", [text, top + 65.0], Anchor::Start, &p);
+        canvas.text("note small", [text, top + 68.0], Anchor::Start, &p);
     }
     canvas.line("grid", [0.0, bottom], [canvas.width, bottom]);
     canvas.height = bottom + 22.0;
@@ -178,12 +178,12 @@ fn narrow(rows: &[Row]) -> Canvas {
     let mut canvas = Canvas::new(Width::Narrow.pixels());
     let head = legend(&mut canvas, rows);
     canvas.text("note small", [canvas.width, 14.0], Anchor::End, "better →");
-    let row_height = 148.0;
+    let row_height = 156.0;
     for (index, row) in rows.iter().enumerate() {
         let top = head + row_height * index as f64;
         canvas.line("grid", [0.0, top], [canvas.width, top]);
-        canvas.text("name", [0.0, top + 24.0], Anchor::Start, &fit(row.name, 15.5, 215.0));
-        verdict(&mut canvas, row.effect(), 232.0, top + 24.0);
+        canvas.text("name", [0.0, top + 24.0], Anchor::Start, &fit(row.name, 15.5, 206.0));
+        verdict(&mut canvas, row.effect(), 216.0, top + 24.0);
         canvas.text("note", [0.0, top + 44.0], Anchor::Start, &format!("{} {}", row.metric(), row.means()));
         canvas.text("small", [0.0, top + 63.0], Anchor::Start, &row.difference());
         let p = row.effect().map_or(String::new(), words::effect_probability);

@@ -45,6 +45,7 @@ pub(in crate::report) fn speed(report: &Report) -> Option<Figure> {
         description: panels.iter().map(sentence).collect::<Vec<_>>().join("; "),
         caption: "Mean validation score over seeds; each panel has its own scale, turned so that up is better. The dashed level is the best of the task alone, and the ring marks where joint training reaches it. Joint training's tokens are those of all tasks.".into(),
         wide: draw(&panels, Width::Wide),
+        half: false,
         narrow: draw(&panels, Width::Narrow),
         table: numbers(&panels),
     })

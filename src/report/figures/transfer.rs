@@ -70,16 +70,18 @@ pub(in crate::report) fn transfer(transfer: &Transfer, kind: Kind) -> Option<Fig
         columns: transfer.tasks.clone(),
         cells,
     };
-    let strong: Vec<String> = strong_cells(&heat);
+    let strong = strong_cells(&heat);
+    let narrow = heat.draw(Width::Narrow);
     let header: Vec<&str> = std::iter::once("target").chain(transfer.tasks.iter().map(String::as_str)).collect();
     let certain = if kind == Kind::Affinity { "whose interval is clear of zero" } else { "beyond chance after correction" };
     Some(Figure {
         name: kind.name(),
         title: kind.title().into(),
         description: if strong.is_empty() { format!("No cell is {certain}") } else { strong.join("; ") },
-        caption: format!("{}{unit} Blue and + help, orange and − hurt; bold cells with an outline are those {certain}.", kind.caption()),
+        caption: format!("{}{unit} Outlined: {certain}.", kind.caption()),
         wide: heat.draw(Width::Wide),
-        narrow: heat.draw(Width::Narrow),
+        half: Width::Narrow.holds(&narrow),
+        narrow,
         table: table(&format!("{}; columns are sources; * {certain}", kind.title()), &header, &heat.table_rows()),
     })
 }

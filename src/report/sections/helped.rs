@@ -53,7 +53,7 @@ fn tally(report: &Report) -> Markup {
                 @if let Some(delta) = joint.and_then(|arm| arm.delta_m) {
                     li.delta {
                         b { (words::percent(delta.value)) } " "
-                        span { "Δm over tasks" @if let Some(text) = words::interval(&delta, words::percent) { ", " (text) } }
+                        span { "Δm" @if let Some(text) = words::interval(&delta, words::percent) { ", " (text) } }
                     }
                 }
             }
@@ -65,7 +65,7 @@ fn sign(verdict: Verdict) -> Markup {
     let sign = match verdict {
         Verdict::Helped => "▲",
         Verdict::Hurt => "▼",
-        Verdict::NoEvidence => "–",
+        Verdict::NoEvidence => "■",
     };
     html! { i aria-hidden="true" { (sign) } " " }
 }

@@ -22,7 +22,7 @@ pub(super) fn section(report: &Report) -> Option<Section> {
         }
         @if !report.time.reached.is_empty() { (reached(&report.time.reached)) }
     };
-    Some(Section { id: "time", short: "Less time", title: "Less time".into(), body, figures: figure.into_iter().collect() })
+    Some(Section { id: "time", short: "Less time?", title: "Less time?".into(), body, figures: figure.into_iter().collect() })
 }
 
 /// A tile: what one model takes, beside a model a task.
@@ -31,9 +31,6 @@ fn tile(name: &str, joint: f64, single: f64, format: impl Fn(f64) -> String, not
     if !usable(joint) || !usable(single) {
         return None;
     }
-    let times = single / joint;
-    let headline = if times >= 1.0 { format!("{}× less", words::decimals(times, 1)) } else { format!("{}× more", words::decimals(1.0 / times, 1)) };
-    let headline = if (0.95..1.05).contains(&times) { "about the same".into() } else { headline };
     let bar = |class: &str, label: &str, value: f64| {
         let width = format!("width:{:.1}%", 100.0 * value / joint.max(single));
         html! {
@@ -46,7 +43,7 @@ fn tile(name: &str, joint: f64, single: f64, format: impl Fn(f64) -> String, not
     Some(html! {
         div.tile {
             h3 { (name) }
-            p.big { (headline) }
+            p.big { (words::share(joint / single)) span { " of alone" } }
             (bar("alone", "alone", single))
             (bar("together", "together", joint))
             p.note { (note) }

@@ -14,8 +14,8 @@ pub(super) fn section(report: &Report) -> Option<Section> {
         return None;
     }
     let body = html! {
-        p { "Rows are targets, columns are sources: read along a row to see what helps a task, down a column to see what a task does to others." }
-        @for figure in &figures { (figure.html()) }
+        p { "Rows are targets, columns are sources: read along a row to see what helps a task, down a column to see what a task does to others. Blue with + helps, orange with − hurts; bold numbers with an outline are beyond chance." }
+        div.halves[figures.iter().all(|figure| figure.half)] { @for figure in &figures { (figure.html()) } }
         @if !transfer.foretold.is_empty() {
             h3 { "Does the cheap measure foretell the expensive ones?" }
             ul.sentences { @for foretold in &transfer.foretold { li { (sentence(foretold)) } } }
