@@ -17,6 +17,7 @@ mod show;
 mod sources;
 mod study;
 mod study_progress;
+mod study_summary;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use mtl_zoo::Problem;

@@ -3,13 +3,18 @@
 use super::output::{self, note, warn};
 use super::recipe_args::RecipeArgs;
 use super::study_progress::{StudyProgress, stop_on_signal};
-use super::{argument, dry_run, sources};
+use super::{argument, dry_run, sources, study_summary};
 use anyhow::{Context, Result};
 use mtl_zoo::catalog::Catalog;
 use mtl_zoo::data::TokenCache;
 use mtl_zoo::recipe::Recipe;
-use mtl_zoo::study::{Means, Options, Plan, StudyFolder, free_memory, run_all, time_a_token};
-use mtl_zoo::train::{MemoryPlan, Prepared};
+use mtl_zoo::Problem;
+use mtl_zoo::files::write_file;
+use mtl_zoo::report;
+use mtl_zoo::study::{
+    About, Changes, Means, Options, Plan, StudyFolder, advised, answering, findings, free_memory, run_all, time_a_token,
+};
+use mtl_zoo::train::{CHECKPOINT_FOLDER, MemoryPlan, Prepared};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -96,11 +101,21 @@ impl Study {
         let cache = TokenCache::standard();
         let prepared = Prepared::with_cache(recipe, backbone, cache.as_ref())?;
         dry_run::warnings(&prepared).iter().for_each(warn);
-        let plan = Plan::new(&prepared, &self.options()?)?;
+        let options = self.options()?;
+        let plan = Plan::new(&prepared, &options)?;
         let jobs = self.jobs.unwrap_or_else(|| jobs(&prepared, cores)).min(plan.runs.len());
         let threads = (cores / jobs).max(1);
         let name = prepared.recipe.name.as_deref().unwrap_or("study");
         let folder = self.out.clone().unwrap_or_else(|| Path::new("studies").join(name));
+        if folder.is_file() {
+            let help = "name a new folder, or that of a study to go on with";
+            let problem = Problem::new("a file", "a folder for the study", help);
+            return Err(problem.file(folder).key("--out").argument().into());
+        }
+        for task in prepared.tasks.iter().filter(|task| task.test.is_none()) {
+            let name = &task.data.name;
+            warn(format_args!("task `{name}` has no test rows: the validation rows that pick the best step stand in for them"));
+        }
         if self.dry_run {
             return self.show(&prepared, &plan, (jobs, threads), &folder).map(|()| ExitCode::SUCCESS);
         }
@@ -116,8 +131,42 @@ impl Study {
             note("stopped; the same command goes on with what is missing");
             return Ok(ExitCode::from(130));
         };
-        let _ = results;
+        let first = study.run(&format!("joint-{}-seed0", prepared.recipe.balance.method)).join(CHECKPOINT_FOLDER);
+        let answering = if first.exists() { answering(&prepared, &first)? } else { None };
+        let found = findings(&About::new(&prepared, &plan, &options, answering), &results);
+        let written = report::write(&found, &folder)?;
+        self.write_recipes(&prepared.recipe, &advised(&found))?;
+        match self.json {
+            true => output::print_json(&found)?,
+            false => output::print(study_summary::summary(&found))?,
+        }
+        note(format_args!("report: {}", written.page.display()));
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Writes what is advised to the file that was named; to numbered ones beside it where the advice is several recipes.
+    fn write_recipes(&self, recipe: &Recipe, changes: &Changes) -> Result<()> {
+        let Some(file) = &self.write_recipe else { return Ok(()) };
+        if changes.is_empty() {
+            note("nothing that chance could not explain speaks for another recipe: it is written as it is");
+        }
+        for (number, recipe) in changes.apply(recipe)?.iter().enumerate() {
+            let path = match number {
+                0 => file.clone(),
+                number => {
+                    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+                    file.with_file_name(format!("{stem}-{}.toml", number + 1))
+                }
+            };
+            let text = recipe.to_toml();
+            write_file(&path, |out| Ok(out.write_all(text.as_bytes()).map_err(|source| mtl_zoo::Error::Io {
+                path: path.clone(),
+                action: "write",
+                source,
+            })?))?;
+            note(format_args!("recipe: {}", path.display()));
+        }
+        Ok(())
     }
 
     fn options(&self) -> Result<Options> {

@@ -1,6 +1,7 @@
 //! Studies: sets of runs that show what training tasks together does to each.
 
 mod advice;
+mod advised_recipe;
 mod answering;
 mod arm;
 mod changes;

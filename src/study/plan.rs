@@ -110,6 +110,10 @@ impl Plan {
     pub fn new(prepared: &Prepared, options: &Options) -> Result<Self> {
         let base = written_out(prepared);
         let names: Vec<&String> = base.tasks.keys().collect();
+        if names.len() < 2 {
+            let help = "add tasks to compare; `mtl-zoo finetune` trains a single one";
+            return Err(Problem::new("one task", "at least two", help).key("tasks").recipe());
+        }
         if let Some(unknown) = options.target.as_ref().filter(|target| !names.contains(target)) {
             let help = "name one of the recipe's tasks";
             let expected = crate::recipe::suggest::list(names.iter().map(|name| name.as_str()));
@@ -128,13 +132,12 @@ impl Plan {
         for seed in 0..options.seeds.max(1) {
             planner.main(seed, &mut runs)?;
         }
-        let several = names.len() > 1;
-        if let (Some(target), true) = (&target, several) {
+        if let Some(target) = &target {
             for seed in 0..options.label_seeds.min(options.seeds) {
                 planner.labels(target, labels, seed, &mut runs)?;
             }
         }
-        if options.transfer && several {
+        if options.transfer {
             for seed in 0..options.transfer_seeds.min(options.seeds) {
                 planner.transfer(seed, &mut runs)?;
             }
@@ -148,7 +151,7 @@ impl Plan {
         for run in &mut runs {
             run.keeps_checkpoint = needed.contains(&run.name()) || (run.seed == 0 && run.arm == joint);
         }
-        Ok(Self { runs, steps, target: target.filter(|_| several), labels })
+        Ok(Self { runs, steps, target, labels })
     }
 }
 
@@ -229,9 +232,7 @@ impl Planner<'_> {
             runs.push(self.run(Arm::Single { task: task.clone() }, seed, recipe, tokens, steps));
         }
         for method in &methods[1..] {
-            if names.len() > 1 {
-                runs.push(joint(method)?);
-            }
+            runs.push(joint(method)?);
         }
         Ok(())
     }

@@ -24,7 +24,13 @@ pub(super) fn transfer(runs: &Runs) -> Option<Transfer> {
         Comparison::new(runs, &alone(target), &after, target)
     });
     let leave_one_out = compare_all(&tasks, |target, source| {
-        Comparison::new(runs, &Arm::Without { task: source.into() }, &runs.recipe_arm(), target)
+        let rest: Vec<&String> = tasks.iter().filter(|task| **task != source).copied().collect();
+        let without = match rest[..] {
+            // All of three but one are a pair.
+            [a, b] => Arm::Pair { tasks: [a.clone(), b.clone()] },
+            _ => Arm::Without { task: source.into() },
+        };
+        Comparison::new(runs, &without, &runs.recipe_arm(), target)
     });
     let affinity = affinity(runs, &tasks);
     let empty = [&pairs, &after, &leave_one_out].iter().all(|matrix| matrix.iter().flatten().all(Option::is_none));

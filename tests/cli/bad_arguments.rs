@@ -45,6 +45,14 @@ pub(crate) const CASES: &[Case] = &[
     args("finetune --resume run --seed 1", &["`--seed` beside `--resume`", "start a new run"]),
     args("finetune base.toml --resume run", &["a recipe beside `--resume`"]),
     args("finetune --resume run --set training.steps=9", &["`--set` beside `--resume`"]),
+    // Studies
+    args("study base.toml --methods cagrd", &["`--methods`: found `cagrd`", "did you mean `cagrad`?"]),
+    args("study base.toml --methods fixed", &["`--methods`: found `fixed`", "`search`"]),
+    args("study base.toml --fractions 1.5", &["`--fractions`: found `1.5`", "numbers between 0 and 1"]),
+    args("study base.toml --target mod", &["`--target`: found `mod`", "`mood`"]),
+    args("study base.toml --tasks mood", &["found one task", "at least two", "mtl-zoo finetune"]),
+    args("study base.toml --seeds 0", &["'--seeds <N>'", "at least 1"]),
+    args("study base.toml --out tiny/config.json", &["tiny/config.json: `--out`: found a file", "a folder for the study"]),
     // Other commands
     args("predict run/checkpoint hello --head mod", &["`--head`: found `mod`", "did you mean `mood`?"]),
     args("predict run/checkpoint --input gone.txt", &["gone.txt: `--input`: found no such file"]),
