@@ -47,8 +47,8 @@ fn compared(report: &Report, runs: &Runs) -> String {
     let mut text = format!(
         "A difference between two arms is the mean over seeds of paired differences. Its variance is the variance over seeds \
          plus that of a paired bootstrap over test examples ({} resamples), which takes seeds and examples as crossed random \
-         effects and is conservative. Intervals are of 95 % by Student's t with Welch–Satterthwaite degrees of freedom, p \
-         values are two-sided and corrected by Holm's method",
+         effects and is conservative. Intervals are of 95 %: the root of the sum of the squares of the two parts' halves by Student's t (Zou \
+         & Donner 2008). p values are two-sided and corrected by Holm's method",
         count(RESAMPLES as f64)
     );
     let joint = &report.generalization.joint;

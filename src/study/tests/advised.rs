@@ -6,7 +6,7 @@ use crate::study::{Changes, advised, findings};
 
 #[test]
 fn chance_changes_nothing() {
-    let (about, runs) = study(3, 60);
+    let (about, runs) = study(5, 200);
     let report = findings(&about, &runs);
     assert!(advised(&report).is_empty(), "{:?}", advised(&report));
     let words: Vec<&str> = report.advice.iter().map(|advice| advice.what.as_str()).collect();
