@@ -16,6 +16,8 @@ pub mod model;
 pub mod ops;
 pub mod recipe;
 #[cfg(feature = "train")]
+pub mod report;
+#[cfg(feature = "train")]
 pub mod study;
 #[cfg(feature = "train")]
 pub mod train;
