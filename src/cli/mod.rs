@@ -14,6 +14,8 @@ mod predict_output;
 mod progress;
 mod show;
 mod sources;
+#[cfg_attr(not(test), allow(dead_code))]
+mod study_summary;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;

@@ -218,10 +218,16 @@ pub(super) fn two_lines(text: &str, size: f64, width: f64) -> Vec<String> {
         return vec![text.to_owned()];
     }
     let ends = text.char_indices().filter(|(_, c)| matches!(c, '_' | '-' | '/' | ' ')).map(|(at, c)| at + c.len_utf8());
-    let fits = ends.filter(|&end| text_width(&text[..end], size) <= width);
-    let any = || text.char_indices().map(|(at, _)| at).filter(|&end| text_width(&text[..end], size) <= width).last();
+    let mut fits = ends.filter(|&end| text_width(&text[..end], size) <= width);
+    let any =
+        || text.char_indices().map(|(at, _)| at).filter(|&end| text_width(&text[..end], size) <= width).next_back();
     // Not right at the beginning: that would waste the line.
-    match fits.last().filter(|&end| text_width(&text[..end], size) > width / 3.0).or_else(any).filter(|&end| end > 0) {
+    match fits
+        .next_back()
+        .filter(|&end| text_width(&text[..end], size) > width / 3.0)
+        .or_else(any)
+        .filter(|&end| end > 0)
+    {
         Some(end) => vec![text[..end].to_owned(), fit(&text[end..], size, width)],
         None => vec![fit(text, size, width)],
     }
