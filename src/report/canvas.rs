@@ -217,17 +217,12 @@ pub(super) fn two_lines(text: &str, size: f64, width: f64) -> Vec<String> {
     if text_width(text, size) <= width {
         return vec![text.to_owned()];
     }
-    let ends = text.char_indices().filter(|(_, c)| matches!(c, '_' | '-' | '/' | ' ')).map(|(at, c)| at + c.len_utf8());
-    let mut fits = ends.filter(|&end| text_width(&text[..end], size) <= width);
-    let any =
-        || text.char_indices().map(|(at, _)| at).filter(|&end| text_width(&text[..end], size) <= width).next_back();
+    let fits = |end: &usize| text_width(&text[..*end], size) <= width;
+    let gaps = text.char_indices().filter(|(_, c)| matches!(c, '_' | '-' | '/' | ' ')).map(|(at, c)| at + c.len_utf8());
+    let gap = gaps.rev().find(fits);
     // Not right at the beginning: that would waste the line.
-    match fits
-        .next_back()
-        .filter(|&end| text_width(&text[..end], size) > width / 3.0)
-        .or_else(any)
-        .filter(|&end| end > 0)
-    {
+    let gap = gap.filter(|&end| text_width(&text[..end], size) > width / 3.0);
+    match gap.or_else(|| text.char_indices().map(|(at, _)| at).rfind(fits)).filter(|&end| end > 0) {
         Some(end) => vec![text[..end].to_owned(), fit(&text[end..], size, width)],
         None => vec![fit(text, size, width)],
     }

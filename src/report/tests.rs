@@ -1,5 +1,6 @@
 //! What holds for every report.
 
+use super::canvas::text_width;
 use super::{FIGURES, Written, sample, sections, words, write};
 use crate::study::Report;
 use crate::study::report::Effect;
@@ -62,6 +63,18 @@ fn images_are_sound_and_have_no_styles_left_open() {
                 let place = |name| text.attribute(name).unwrap().parse::<f64>().unwrap();
                 assert!((-0.5..=width + 0.5).contains(&place("x")), "{name} {}: {text:?}", figure.name);
                 assert!((-0.5..=height + 0.5).contains(&place("y")), "{name} {}: {text:?}", figure.name);
+                let words = text.text().unwrap_or_default();
+                if !text.attribute("class").unwrap_or_default().contains("heading") {
+                    let long = text_width(words, 12.0);
+                    let [before, after] = match text.attribute("text-anchor") {
+                        Some("middle") => [long / 2.0; 2],
+                        Some("end") => [long, 0.0],
+                        _ => [0.0, long],
+                    };
+                    let room = -12.0..=width + 12.0;
+                    let inside = room.contains(&(place("x") - before)) && room.contains(&(place("x") + after));
+                    assert!(inside, "{name} {}: {words}", figure.name);
+                }
             }
         }
     }
