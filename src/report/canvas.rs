@@ -192,7 +192,9 @@ fn list(points: &[[f64; 2]]) -> String {
 /// About how wide a text is in pixels, in a sans serif of this size: never less than most fonts need.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
     let em = |c: char| match c {
-        'i' | 'j' | 'l' | 't' | 'f' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | '(' | ')' | '[' | ']' | ' ' => 0.34,
+        'i' | 'j' | 'l' | 't' | 'f' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | '(' | ')' | '[' | ']' | ' ' => {
+            0.34
+        }
         'm' | 'w' | 'M' | 'W' | '%' | '@' => 0.92,
         'A'..='Z' | '+' | '−' | '=' | '<' | '>' => 0.70,
         c if (c as u32) < 0x2E80 => 0.61,
@@ -208,6 +210,22 @@ pub(super) fn fit(text: &str, size: f64, width: f64) -> String {
     }
     let most = (1..text.chars().count()).rev().find(|&most| text_width(&shorten(text, most), size) <= width);
     shorten(text, most.unwrap_or(1))
+}
+
+/// A name in one or two lines of a width, broken behind `_`, `-`, `/` or a space if it can be.
+pub(super) fn two_lines(text: &str, size: f64, width: f64) -> Vec<String> {
+    if text_width(text, size) <= width {
+        return vec![text.to_owned()];
+    }
+    let fits = |end: &usize| text_width(&text[..*end], size) <= width;
+    let gaps = text.char_indices().filter(|(_, c)| matches!(c, '_' | '-' | '/' | ' ')).map(|(at, c)| at + c.len_utf8());
+    let gap = gaps.rev().find(fits);
+    // Not right at the beginning: that would waste the line.
+    let gap = gap.filter(|&end| text_width(&text[..end], size) > width / 3.0);
+    match gap.or_else(|| text.char_indices().map(|(at, _)| at).rfind(fits)).filter(|&end| end > 0) {
+        Some(end) => vec![text[..end].to_owned(), fit(&text[end..], size, width)],
+        None => vec![fit(text, size, width)],
+    }
 }
 
 #[cfg(test)]
@@ -226,6 +244,9 @@ mod tests {
         assert!(short.ends_with('…') && text_width(&short, 13.0) <= 120.0, "{short}");
         assert_eq!(fit("short", 13.0, 120.0), "short");
         assert_eq!(fit("任务", 13.0, 1.0), "…");
+        assert_eq!(two_lines("hate_speech_in_three", 15.0, 110.0), ["hate_speech_", "in_three"]);
+        assert_eq!(two_lines("任务任务", 10.0, 25.0), ["任务", "任务"]);
+        assert_eq!(two_lines("任务任务", 10.0, 1.0), ["…"]);
     }
 
     #[test]

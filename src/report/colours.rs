@@ -109,7 +109,8 @@ mod tests {
             }
             assert_contrast("axis", back, 3.0);
         }
-        for (text, back) in [("helped", "helped-tint"), ("hurt", "hurt-tint"), ("quiet", "none-tint"), ("ink", "none-tint")]
+        for (text, back) in
+            [("helped", "helped-tint"), ("hurt", "hurt-tint"), ("quiet", "none-tint"), ("ink", "none-tint")]
         {
             assert_contrast(text, back, 4.5);
         }

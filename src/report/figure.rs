@@ -31,8 +31,10 @@ impl Figure {
     /// The figure in the page.
     pub fn html(&self) -> Markup {
         let scrolls = !Width::Narrow.holds(&self.narrow);
+        let spills = !Width::Wide.holds(&self.wide);
         html! {
-            figure.half[self.half] id=(format!("figure-{}", self.name)) {
+            figure.half[self.half].spill[spills] id=(format!("figure-{}", self.name))
+                style=[spills.then(|| format!("--drawn:{}px", self.wide.width.ceil()))] {
                 // What is wider than the screen scrolls, also by keyboard.
                 div.drawing tabindex=[scrolls.then_some("0")] role=[scrolls.then_some("region")]
                     aria-label=[scrolls.then_some(self.title.as_str())] {

@@ -14,7 +14,7 @@ mod scale;
 mod sections;
 #[cfg(test)]
 mod tests;
-pub(crate) mod words;
+pub mod words;
 
 use crate::error::{IoContext, Result};
 use crate::files::write_file;

@@ -78,17 +78,29 @@ pub fn full(count: usize) -> Report {
         title: title.into(),
         method: method.map(str::to_owned),
         tasks: (0..count)
-            .map(|task| (name(task), scores(task, number, if number == 0 { 0.0 } else { gain(task) - 0.004 * (number as f64 - 1.0) })))
+            .map(|task| {
+                (
+                    name(task),
+                    scores(task, number, if number == 0 { 0.0 } else { gain(task) - 0.004 * (number as f64 - 1.0) }),
+                )
+            })
             .collect(),
         delta_m: (number > 0).then(|| estimate(2.1 - 0.9 * (number as f64 - 1.0), 1.3)),
         weights: None,
     };
-    let mut joint: Vec<ArmScores> =
-        ["uniform", "uncertainty", "pcgrad", "search"].iter().enumerate().map(|(n, method)| arm(&format!("all together ({method})"), Some(method), n + 1)).collect();
+    let mut joint: Vec<ArmScores> = ["uniform", "uncertainty", "pcgrad", "search"]
+        .iter()
+        .enumerate()
+        .map(|(n, method)| arm(&format!("all together ({method})"), Some(method), n + 1))
+        .collect();
     joint[3].weights = Some((0..count).map(|task| (name(task), 0.5 + 0.3 * noise(task, 9, 9).abs())).collect());
     let matrix = |which: usize| -> Matrix<Effect> {
         (0..count)
-            .map(|t| (0..count).map(|s| (t != s).then(|| effect(0.024 * noise(t, s, which), 0.012, names[t].2.abs()))).collect())
+            .map(|t| {
+                (0..count)
+                    .map(|s| (t != s).then(|| effect(0.024 * noise(t, s, which), 0.012, names[t].2.abs())))
+                    .collect()
+            })
             .collect()
     };
     let pairs: Vec<PairConflict> = (0..count)
@@ -100,9 +112,21 @@ pub fn full(count: usize) -> Report {
                 cosine: estimate(cosine, 0.05),
                 share: (0.5 - 2.2 * cosine).clamp(0.0, 1.0),
                 measured: 450,
-                over_time: (0..10).map(|tenth| Some(cosine * (1.4 - 0.06 * tenth as f64) + 0.04 * noise(a, b, tenth))).collect(),
-                layers: layers().iter().enumerate().map(|(l, layer)| (layer.clone(), Some(cosine + 0.09 * noise(a, b, l) - 0.02 * l as f64))).collect(),
-                verdict: if cosine > 0.05 { Verdict::Helped } else if cosine < -0.05 { Verdict::Hurt } else { Verdict::NoEvidence },
+                over_time: (0..10)
+                    .map(|tenth| Some(cosine * (1.4 - 0.06 * tenth as f64) + 0.04 * noise(a, b, tenth)))
+                    .collect(),
+                layers: layers()
+                    .iter()
+                    .enumerate()
+                    .map(|(l, layer)| (layer.clone(), Some(cosine + 0.09 * noise(a, b, l) - 0.02 * l as f64)))
+                    .collect(),
+                verdict: if cosine > 0.05 {
+                    Verdict::Helped
+                } else if cosine < -0.05 {
+                    Verdict::Hurt
+                } else {
+                    Verdict::NoEvidence
+                },
             }
         })
         .collect();
@@ -173,7 +197,9 @@ fn learning(task: &str) -> Labels {
         single: at(false),
         joint: at(true),
         saved: vec![saved(100, 238.0, false), saved(400, 820.0, false), saved(1600, 1600.0, true)],
-        headline: format!("With the other tasks, 400 labels of {task} are worth 820 alone: half of the labelling is saved."),
+        headline: format!(
+            "With the other tasks, 400 labels of {task} are worth 820 alone: half of the labelling is saved."
+        ),
     }
 }
 
@@ -182,7 +208,8 @@ fn time(names: &[(String, Metric, f64)]) -> TimeSpent {
     let cost = |tokens: f64| Cost { steps: tokens / 1500.0, tokens, seconds: tokens / 900.0 };
     let curve = |task: usize, joint: bool| {
         let (name, metric, base) = &names[task];
-        let (sign, whole) = (if metric.higher_is_better() { 1.0 } else { -1.0 }, if joint { 420e3 * count } else { 420e3 });
+        let (sign, whole) =
+            (if metric.higher_is_better() { 1.0 } else { -1.0 }, if joint { 420e3 * count } else { 420e3 });
         let points = (1..=8)
             .map(|step| {
                 let part = f64::from(step) / 8.0;
@@ -221,7 +248,13 @@ pub fn bare() -> Report {
         arm.delta_m = None;
         arm.weights = None;
         for scores in arm.tasks.values_mut() {
-            *scores = TaskScores { seeds: vec![None], test: Estimate { value: f64::NAN, interval: None }, train: None, gap: None, effect: None };
+            *scores = TaskScores {
+                seeds: vec![None],
+                test: Estimate { value: f64::NAN, interval: None },
+                train: None,
+                gap: None,
+                effect: None,
+            };
         }
     }
     report.generalization.joint.truncate(1);

@@ -30,6 +30,11 @@ impl Scale {
         if turned { Self { domain: [self.domain[1], self.domain[0]], ..self } } else { self }
     }
 
+    /// Where the range begins.
+    pub fn start(&self) -> f64 {
+        self.range[0]
+    }
+
     /// Where a number lies. What is outside, or is no number, lies at an end.
     pub fn at(&self, value: f64) -> f64 {
         let [low, high] = self.domain;
@@ -57,7 +62,9 @@ impl Scale {
         // Steps of 0.25 need a digit more than their size says.
         let exact = (0..3).map(|more| digits + more).find(|&digits| {
             let factor = 10f64.powi(digits as i32);
-            ticks.iter().all(|tick| ((tick * factor).round() - tick * factor).abs() < 1e-6 * (tick * factor).abs().max(1.0))
+            ticks
+                .iter()
+                .all(|tick| ((tick * factor).round() - tick * factor).abs() < 1e-6 * (tick * factor).abs().max(1.0))
         });
         ticks.into_iter().map(|tick| (tick, super::words::decimals(tick, exact.unwrap_or(digits)))).collect()
     }
@@ -94,7 +101,11 @@ fn logarithmic_ticks(low: f64, high: f64, about: usize) -> Vec<f64> {
             .filter(|tick| (low * 0.999..=high * 1.001).contains(tick))
             .collect()
     };
-    [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]].into_iter().map(of).find(|ticks| ticks.len() <= about + 1).unwrap_or_default()
+    [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]]
+        .into_iter()
+        .map(of)
+        .find(|ticks| ticks.len() <= about + 1)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -107,7 +118,8 @@ mod tests {
         let labels: Vec<String> = scale.labelled(4).into_iter().map(|(_, label)| label).collect();
         assert_eq!(labels, ["0.82", "0.84", "0.86"]);
         assert_eq!(Scale::logarithmic([50.0, 5000.0], [0.0, 1.0]).ticks(7).len(), 7);
-        let labels: Vec<String> = Scale::around([-1.0, 1.0], 0.0, [0.0, 1.0]).labelled(4).into_iter().map(|t| t.1).collect();
+        let labels: Vec<String> =
+            Scale::around([-1.0, 1.0], 0.0, [0.0, 1.0]).labelled(4).into_iter().map(|t| t.1).collect();
         assert_eq!(labels, ["−1.0", "−0.5", "0.0", "0.5", "1.0"]);
     }
 

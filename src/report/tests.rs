@@ -1,5 +1,6 @@
 //! What holds for every report.
 
+use super::canvas::text_width;
 use super::{FIGURES, Written, sample, sections, words, write};
 use crate::study::Report;
 use crate::study::report::Effect;
@@ -9,7 +10,9 @@ use std::collections::HashSet;
 
 fn cases() -> Vec<(&'static str, Report)> {
     let mut cases = vec![("bare", sample::bare()), ("awkward", sample::awkward())];
-    cases.extend([("one", 1), ("two", 2), ("four", 4), ("twelve", 12), ("thirty", 30)].map(|(name, n)| (name, sample::full(n))));
+    cases.extend(
+        [("one", 1), ("two", 2), ("four", 4), ("twelve", 12), ("thirty", 30)].map(|(name, n)| (name, sample::full(n))),
+    );
     cases
 }
 
@@ -55,10 +58,23 @@ fn images_are_sound_and_have_no_styles_left_open() {
             let [width, height] = [figure.wide.width, figure.wide.height];
             assert!(width >= 700.0 && height > 40.0, "{name} {}", figure.name);
             // All text begins and ends on the paper, as far as its place tells.
-            for text in document.descendants().filter(|node| node.has_tag_name("text") && node.attribute("x").is_some()) {
+            for text in document.descendants().filter(|node| node.has_tag_name("text") && node.attribute("x").is_some())
+            {
                 let place = |name| text.attribute(name).unwrap().parse::<f64>().unwrap();
                 assert!((-0.5..=width + 0.5).contains(&place("x")), "{name} {}: {text:?}", figure.name);
                 assert!((-0.5..=height + 0.5).contains(&place("y")), "{name} {}: {text:?}", figure.name);
+                let words = text.text().unwrap_or_default();
+                if !text.attribute("class").unwrap_or_default().contains("heading") {
+                    let long = text_width(words, 12.0);
+                    let [before, after] = match text.attribute("text-anchor") {
+                        Some("middle") => [long / 2.0; 2],
+                        Some("end") => [long, 0.0],
+                        _ => [0.0, long],
+                    };
+                    let room = -12.0..=width + 12.0;
+                    let inside = room.contains(&(place("x") - before)) && room.contains(&(place("x") + after));
+                    assert!(inside, "{name} {}: {words}", figure.name);
+                }
             }
         }
     }
@@ -85,7 +101,10 @@ fn pages_load_nothing_and_have_unique_ids() {
         for node in document.descendants() {
             let name = node.tag_name().name();
             assert!(!["script", "link", "img", "image", "iframe", "object", "base", "use"].contains(&name), "{name}");
-            assert!(node.attributes().all(|a| a.name() != "src" && !a.name().starts_with("on") && !a.value().contains("NaN")));
+            assert!(
+                node.attributes()
+                    .all(|a| a.name() != "src" && !a.name().starts_with("on") && !a.value().contains("NaN"))
+            );
         }
         assert!(!page.contains("url(") && !page.contains("@import"), "{name}");
         let urls = page.matches("http").count();
@@ -121,7 +140,16 @@ fn every_figure_has_a_caption_and_its_numbers_as_a_table() {
         let page = page(&report);
         for figure in page.split("<figure").skip(1) {
             let figure = figure.split("</figure>").next().unwrap();
-            for part in ["<figcaption>", "<title id=", "<desc id=", "<details>", "<table>", "<caption>", "scope=\"col\"", "scope=\"row\""] {
+            for part in [
+                "<figcaption>",
+                "<title id=",
+                "<desc id=",
+                "<details>",
+                "<table>",
+                "<caption>",
+                "scope=\"col\"",
+                "scope=\"row\"",
+            ] {
                 assert!(figure.contains(part), "{name}: {part}");
             }
         }

@@ -3,10 +3,10 @@
 use crate::study::report::{Certainty, Effect, Estimate, Verdict};
 
 /// What stands for a number that is not there.
-pub(crate) const NOTHING: &str = "–";
+pub const NOTHING: &str = "–";
 
 /// A number with so many digits after the point and a true minus; a dash for what is not a number.
-pub(crate) fn decimals(value: f64, digits: usize) -> String {
+pub fn decimals(value: f64, digits: usize) -> String {
     if !value.is_finite() {
         return NOTHING.into();
     }
@@ -29,17 +29,17 @@ fn digits(value: f64) -> usize {
 }
 
 /// A score: `0.842`, `12.40`.
-pub(crate) fn score(value: f64) -> String {
+pub fn score(value: f64) -> String {
     decimals(value, digits(value))
 }
 
 /// A score that may be missing.
-pub(crate) fn score_or_nothing(value: Option<f64>) -> String {
+pub fn score_or_nothing(value: Option<f64>) -> String {
     value.map_or(NOTHING.into(), score)
 }
 
 /// A difference, always with its sign: `+0.021`.
-pub(crate) fn signed(value: f64) -> String {
+pub fn signed(value: f64) -> String {
     with_sign(score(value))
 }
 
@@ -49,7 +49,7 @@ fn with_sign(text: String) -> String {
 }
 
 /// A change in percent with its sign: `+2.3 %`.
-pub(crate) fn percent(value: f64) -> String {
+pub fn percent(value: f64) -> String {
     if !value.is_finite() {
         return NOTHING.into();
     }
@@ -57,17 +57,17 @@ pub(crate) fn percent(value: f64) -> String {
 }
 
 /// A share in whole percent: `23 %`.
-pub(crate) fn share(value: f64) -> String {
+pub fn share(value: f64) -> String {
     if value.is_finite() { format!("{}\u{a0}%", decimals(value * 100.0, 0)) } else { NOTHING.into() }
 }
 
 /// `0.84 to 0.86` by a formatter; `None` without an interval.
-pub(crate) fn interval(estimate: &Estimate, format: impl Fn(f64) -> String) -> Option<String> {
+pub fn interval(estimate: &Estimate, format: impl Fn(f64) -> String) -> Option<String> {
     estimate.interval.map(|[low, high]| format!("{} to {}", format(low), format(high)))
 }
 
 /// A number and, in brackets, its interval.
-pub(crate) fn estimate(estimate: &Estimate, format: impl Fn(f64) -> String) -> String {
+pub fn estimate(estimate: &Estimate, format: impl Fn(f64) -> String) -> String {
     match interval(estimate, &format) {
         Some(interval) => format!("{} [{interval}]", format(estimate.value)),
         None => format(estimate.value),
@@ -75,7 +75,7 @@ pub(crate) fn estimate(estimate: &Estimate, format: impl Fn(f64) -> String) -> S
 }
 
 /// A probability: `p = 0.012`, `p < 0.001`.
-pub(crate) fn probability(p: f64) -> String {
+pub fn probability(p: f64) -> String {
     match p {
         p if !p.is_finite() => "p not known".into(),
         p => match bare_probability(Some(p)) {
@@ -86,18 +86,18 @@ pub(crate) fn probability(p: f64) -> String {
 }
 
 /// The same without `p`, for a column of them.
-pub(crate) fn bare_probability(p: Option<f64>) -> String {
+pub fn bare_probability(p: Option<f64>) -> String {
     match p {
         Some(p) if p < 0.001 => "< 0.001".into(),
         // Which side of the 5 % level it is on must be seen.
-        Some(p) if (0.0495..0.0505).contains(&p) => decimals(p, 5),
+        Some(p) if (0.0495..0.0505).contains(&p) => decimals(p, if (p - 0.05).abs() < 5e-5 { 5 } else { 4 }),
         Some(p) => decimals(p, 3),
         None => NOTHING.into(),
     }
 }
 
 /// The probability that a verdict rests on.
-pub(crate) fn effect_probability(effect: &Effect) -> String {
+pub fn effect_probability(effect: &Effect) -> String {
     match (effect.corrected, effect.p) {
         (Some(p), _) => probability(p),
         (None, Some(p)) => format!("{}, not corrected", probability(p)),
@@ -106,7 +106,7 @@ pub(crate) fn effect_probability(effect: &Effect) -> String {
 }
 
 /// A verdict in words.
-pub(crate) fn verdict(verdict: Verdict) -> &'static str {
+pub fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Helped => "helped",
         Verdict::Hurt => "hurt",
@@ -124,7 +124,7 @@ pub(super) fn verdict_class(verdict: Verdict) -> &'static str {
 }
 
 /// How sure an advice is, in a word.
-pub(crate) fn certainty(certainty: Certainty) -> &'static str {
+pub fn certainty(certainty: Certainty) -> &'static str {
     match certainty {
         Certainty::Sure => "sure",
         Certainty::Likely => "likely",
@@ -133,7 +133,7 @@ pub(crate) fn certainty(certainty: Certainty) -> &'static str {
 }
 
 /// A count with a comma before every third digit.
-pub(crate) fn thousands(number: usize) -> String {
+pub fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -146,7 +146,7 @@ pub(crate) fn thousands(number: usize) -> String {
 }
 
 /// A large count in short: `850`, `12 k`, `3.4 M`.
-pub(crate) fn short_count(value: f64) -> String {
+pub fn short_count(value: f64) -> String {
     if !value.is_finite() || value < 0.0 {
         return NOTHING.into();
     }
@@ -162,7 +162,7 @@ pub(crate) fn short_count(value: f64) -> String {
 }
 
 /// Bytes in decimal units: `640 MB`, `1.2 GB`.
-pub(crate) fn bytes(value: usize) -> String {
+pub fn bytes(value: usize) -> String {
     match value as f64 {
         v if v < 1e6 => format!("{} kB", decimals(v / 1e3, 0)),
         v if v < 1e9 => format!("{} MB", decimals(v / 1e6, 0)),
@@ -171,7 +171,7 @@ pub(crate) fn bytes(value: usize) -> String {
 }
 
 /// Seconds as `1 h 04 min`, `3 min 20 s`, `12 s` or `0.35 s`.
-pub(crate) fn duration(seconds: f64) -> String {
+pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return NOTHING.into();
     }
@@ -187,12 +187,12 @@ pub(crate) fn duration(seconds: f64) -> String {
 }
 
 /// `1 task`, `3 tasks`.
-pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
+pub fn count(number: usize, one: &str, many: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { one } else { many })
 }
 
 /// A name in at most so many characters, in one line.
-pub(crate) fn shorten(text: &str, most: usize) -> String {
+pub fn shorten(text: &str, most: usize) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     match text.char_indices().nth(most) {
         Some(_) => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
@@ -209,7 +209,10 @@ mod tests {
         assert_eq!([0.8421, -0.5, 12.345, 123.45, 1234.5].map(score), ["0.842", "−0.500", "12.35", "123.5", "1234"]);
         assert_eq!([0.0211, -0.0211, 0.0, -0.0001].map(signed), ["+0.021", "−0.021", "0.000", "0.000"]);
         assert_eq!([2.34, -0.04, 250.0].map(percent), ["+2.3\u{a0}%", "0.0\u{a0}%", "+250\u{a0}%"]);
-        assert_eq!([0.0004, 0.0123, 0.0499, 1.0].map(probability), ["p < 0.001", "p = 0.012", "p = 0.04990", "p = 1.000"]);
+        assert_eq!(
+            [0.0004, 0.0123, 0.0499, 1.0].map(probability),
+            ["p < 0.001", "p = 0.012", "p = 0.0499", "p = 1.000"]
+        );
         assert_eq!(
             [850.0, 1_000.0, 12_400.0, 3_420_000.0].map(short_count),
             ["850", "1\u{a0}k", "12\u{a0}k", "3.4\u{a0}M"]

@@ -45,14 +45,21 @@ pub(in crate::report) fn cosines(conflict: &Conflict) -> Option<Figure> {
     let sentence = |pair: &PairConflict| {
         format!(
             "{} and {}: mean cosine {}, {} of steps below zero, {}",
-            pair.tasks[0], pair.tasks[1], words::signed(pair.cosine.value), words::share(pair.share), word(pair.verdict).0
+            pair.tasks[0],
+            pair.tasks[1],
+            words::signed(pair.cosine.value),
+            words::share(pair.share),
+            word(pair.verdict).0
         )
     };
     Some(Figure {
         name: "cosines",
         title: "Do the tasks pull the same way?".into(),
         description: pairs.iter().map(|pair| sentence(pair)).collect::<Vec<_>>().join("; "),
-        caption: format!("Cosine between two tasks' gradients of the shared parameters in each tenth of the run: above zero they agree, below they pull against each other. The words say what holds beyond chance.{}", left_out(conflict)),
+        caption: format!(
+            "Cosine between two tasks' gradients of the shared parameters in each tenth of the run: above zero they agree, below they pull against each other. The words say what holds beyond chance.{}",
+            left_out(conflict)
+        ),
         wide: draw(&pairs, Width::Wide),
         half: false,
         narrow: draw(&pairs, Width::Narrow),
@@ -65,24 +72,29 @@ fn draw(pairs: &[&PairConflict], width: Width) -> Canvas {
     let columns = width.pick(3, if pairs.len() > 3 { 2 } else { 1 }).min(pairs.len());
     let gap = width.pick(24.0, 16.0);
     let wide = ((canvas.width - gap * (columns - 1) as f64) / columns as f64).min(364.0);
-    let high = 156.0;
+    let high = 176.0;
     let values = || pairs.iter().flat_map(|pair| pair.over_time.iter().flatten().copied().chain([pair.cosine.value]));
     for (index, pair) in pairs.iter().enumerate() {
         let [left, top] = [(index % columns) as f64 * (wide + gap), (index / columns) as f64 * high];
         let (plot_left, plot_right) = (left + 38.0, left + wide - 6.0);
-        let (plot_top, plot_bottom) = (top + 62.0, top + 136.0);
+        let (plot_top, plot_bottom) = (top + 80.0, top + 154.0);
         let (word, class) = word(pair.verdict);
         for (line, task) in pair.tasks.iter().enumerate() {
             let text = if line == 0 { task.clone() } else { format!("× {task}") };
-            canvas.text("bold", [left, top + 16.0 + 17.0 * line as f64], Anchor::Start, &fit(&text, 13.5, wide));
+            canvas.text("bold", [left, top + 16.0 + 17.0 * line as f64], Anchor::Start, &fit(&text, 14.5, wide));
         }
         let text_class = if class == "none" { "note small" } else { &format!("small bold {class}") };
-        let facts = format!("{word}: {}, {} below 0", words::signed(pair.cosine.value), words::share(pair.share));
-        let facts = fit(&facts, 11.5, wide);
+        let facts = format!("{word}: {}", words::signed(pair.cosine.value));
         canvas.text(text_class, [left, top + 51.0], Anchor::Start, &facts);
+        let share = format!("{} of steps below 0", words::share(pair.share));
+        canvas.text("note small", [left, top + 68.0], Anchor::Start, &share);
         let y = Scale::around(values().chain([0.0]), 0.2, [plot_bottom, plot_top]);
         for (place, label) in y.labelled(2) {
-            canvas.line(if place == 0.0 { "zero" } else { "grid" }, [plot_left, y.at(place)], [plot_right, y.at(place)]);
+            canvas.line(
+                if place == 0.0 { "zero" } else { "grid" },
+                [plot_left, y.at(place)],
+                [plot_right, y.at(place)],
+            );
             canvas.text("tick", [plot_left - 6.0, y.at(place) + 4.0], Anchor::End, &label);
         }
         let step = (plot_right - plot_left - 12.0) / (pair.over_time.len().max(2) - 1) as f64;
@@ -116,7 +128,11 @@ fn numbers(conflict: &Conflict) -> maud::Markup {
             words::share(pair.share),
             words::thousands(pair.measured),
             word(pair.verdict).0.to_owned(),
-            pair.over_time.iter().map(|cosine| cosine.map_or(words::NOTHING.into(), |cosine| words::decimals(cosine, 2))).collect::<Vec<_>>().join("  "),
+            pair.over_time
+                .iter()
+                .map(|cosine| cosine.map_or(words::NOTHING.into(), |cosine| words::decimals(cosine, 2)))
+                .collect::<Vec<_>>()
+                .join("  "),
         ]
     };
     table(

@@ -37,7 +37,11 @@ pub(in crate::report) fn curves(labels: &Labels, metric: Option<Metric>) -> Opti
             "Test score ({}{}) by the number of labels, on a logarithmic scale; small dots are seeds, bands are 95 % intervals. The others keep all their labels.{}",
             metric.map_or("", Metric::name),
             if turned { ", axis turned so that up is better" } else { "" },
-            if marked(labels).is_some() { " The arrow leads from the joint score to the labels that the task needs alone for the same." } else { "" },
+            if marked(labels).is_some() {
+                " The arrow leads from the joint score to the labels that the task needs alone for the same."
+            } else {
+                ""
+            },
         ),
         wide: draw(labels, &rows, metric, turned, Width::Wide),
         half: false,
@@ -52,26 +56,29 @@ pub(in crate::report) fn curves(labels: &Labels, metric: Option<Metric>) -> Opti
 
 /// How many labels it takes alone, in words.
 pub(in crate::report) fn needed(saved: &LabelsSaved) -> String {
-    let count = |value: f64| if value.is_finite() && value >= 0.0 { words::thousands(value.round() as usize) } else { words::NOTHING.into() };
+    let count = |value: f64| {
+        if value.is_finite() && value >= 0.0 { words::thousands(value.round() as usize) } else { words::NOTHING.into() }
+    };
     let text = words::estimate(&saved.needed, count);
     if saved.at_least { format!("at least {text}") } else { text }
 }
 
 /// The joint point that the arrow starts from: at the labels that the recipe uses, or the nearest below.
 fn marked(labels: &Labels) -> Option<(&LabelsSaved, &AtRows)> {
-    let known = labels.saved.iter().filter(|saved| saved.needed.value.is_finite() && saved.needed.value > saved.rows as f64);
+    let known =
+        labels.saved.iter().filter(|saved| saved.needed.value.is_finite() && saved.needed.value > saved.rows as f64);
     let point = |saved: &LabelsSaved| {
         labels.joint.iter().find(|point| point.rows == saved.rows && point.score.value.is_finite())
     };
-    known.filter(|saved| saved.rows <= labels.used).filter_map(|saved| Some((saved, point(saved)?))).max_by_key(|(saved, _)| saved.rows)
+    known
+        .filter(|saved| saved.rows <= labels.used)
+        .filter_map(|saved| Some((saved, point(saved)?)))
+        .max_by_key(|(saved, _)| saved.rows)
 }
 
 fn draw(labels: &Labels, rows: &[usize], metric: Option<Metric>, turned: bool, width: Width) -> Canvas {
     let mut canvas = Canvas::new(width.pixels());
-    let entries = [
-        ("mark alone", Shape::Circle, "alone"),
-        ("mark together", Shape::Diamond, "with the other tasks"),
-    ];
+    let entries = [("mark alone", Shape::Circle, "alone"), ("mark together", Shape::Diamond, "with the other tasks")];
     let head = canvas.legend([0.0, 14.0], &entries) + 24.0;
     let (left, right) = (46.0, canvas.width - width.pick(24.0, 14.0));
     let (top, bottom) = (head + 8.0, head + width.pick(320.0, 250.0));
@@ -84,7 +91,12 @@ fn draw(labels: &Labels, rows: &[usize], metric: Option<Metric>, turned: bool, w
         point.seeds.iter().flatten().copied().chain([point.score.value]).chain(ends)
     });
     let y = Scale::around(values, 0.0, [bottom - 6.0, top]).turned_if(turned);
-    canvas.text("note small", [0.0, head - 4.0], Anchor::Start, &format!("{}, better ↑", metric.map_or("score", Metric::name)));
+    canvas.text(
+        "note small",
+        [0.0, head - 4.0],
+        Anchor::Start,
+        &format!("{}, better ↑", metric.map_or("score", Metric::name)),
+    );
     for (place, label) in y.labelled(5) {
         canvas.line("grid", [left, y.at(place)], [right, y.at(place)]);
         canvas.text("tick", [left - 8.0, y.at(place) + 4.0], Anchor::End, &label);
@@ -103,7 +115,8 @@ fn draw(labels: &Labels, rows: &[usize], metric: Option<Metric>, turned: bool, w
     let unit = format!("labels of {}, log scale", words::shorten(&labels.task, width.pick(60, 24)));
     canvas.text("note small", [right, bottom + 40.0], Anchor::End, &unit);
     // Dashed lines lead from the arrow's ends down to their numbers of labels.
-    let drop = |canvas: &mut Canvas, rows: f64, from: f64| canvas.line("guide", [x.at(rows), from], [x.at(rows), bottom]);
+    let drop =
+        |canvas: &mut Canvas, rows: f64, from: f64| canvas.line("guide", [x.at(rows), from], [x.at(rows), bottom]);
     match arrow {
         Some((saved, point)) => {
             let level = y.at(point.score.value);
@@ -115,7 +128,9 @@ fn draw(labels: &Labels, rows: &[usize], metric: Option<Metric>, turned: bool, w
         }
         None => {}
     }
-    for (class, shape, points) in [("alone", Shape::Circle, &labels.single), ("together", Shape::Diamond, &labels.joint)] {
+    for (class, shape, points) in
+        [("alone", Shape::Circle, &labels.single), ("together", Shape::Diamond, &labels.joint)]
+    {
         curve(&mut canvas, class, shape, points, &x, &y);
     }
     if let Some((saved, point)) = arrow {

@@ -43,9 +43,14 @@ impl Heat {
     /// As a drawing, wider than usual if there are many columns.
     pub fn draw(&self, width: Width) -> Canvas {
         let size = 13.0;
-        let longest = |labels: &[String], most: f64| labels.iter().map(|label| text_width(label, size)).fold(0.0, f64::max).min(most);
+        let longest = |labels: &[String], most: f64| {
+            labels.iter().map(|label| text_width(label, size)).fold(0.0, f64::max).min(most)
+        };
         let label = longest(&self.rows, width.pick(190.0, 104.0)).max(text_width(self.rows_are, 12.0)) + 12.0;
-        let texts = self.cells.iter().flatten().filter_map(|cell| if let Cell::Value { text, .. } = cell { Some(text_width(text, size)) } else { None });
+        let texts =
+            self.cells.iter().flatten().filter_map(|cell| {
+                if let Cell::Value { text, .. } = cell { Some(text_width(text, size)) } else { None }
+            });
         let least = texts.fold(30.0, f64::max) + 12.0;
         let room = |beyond: f64| {
             let room = (width.pixels() - label - beyond) / self.columns.len().max(1) as f64;
@@ -93,7 +98,9 @@ impl Heat {
             for (column, value) in cells.iter().enumerate() {
                 let at = [label + cell * (column as f64 + 0.5), head + high * (row as f64 + 0.5) + 4.5];
                 match value {
-                    Cell::Value { text, strong, .. } => canvas.text(if *strong { "bold" } else { "" }, at, Anchor::Middle, text),
+                    Cell::Value { text, strong, .. } => {
+                        canvas.text(if *strong { "bold" } else { "" }, at, Anchor::Middle, text)
+                    }
                     Cell::Missing => canvas.text("note", at, Anchor::Middle, "n/a"),
                     Cell::Own => {}
                 }
@@ -103,8 +110,13 @@ impl Heat {
         canvas
     }
 
+    /// What has the deepest tint: a size that nine tenths of the numbers stay below, so that a few outliers do not bleach the rest.
     fn most(&self) -> f64 {
-        self.cells.iter().flatten().filter_map(|cell| if let Cell::Value { value, .. } = cell { Some(value.abs()) } else { None }).fold(0.0, f64::max)
+        let size = |cell: &Cell| if let Cell::Value { value, .. } = cell { Some(value.abs()) } else { None };
+        let mut sizes: Vec<f64> = self.cells.iter().flatten().filter_map(size).collect();
+        sizes.sort_by(f64::total_cmp);
+        let usual = sizes.get(sizes.len() * 9 / 10).copied().unwrap_or(0.0);
+        if usual > 0.0 { usual } else { sizes.last().copied().unwrap_or(0.0) }
     }
 
     /// A table's rows: name, then a text a cell; bold ones with a star.
@@ -112,15 +124,29 @@ impl Heat {
         let text = |cell: &Cell| match cell {
             Cell::Own => String::new(),
             Cell::Missing => crate::report::words::NOTHING.into(),
-            Cell::Value { text, strong, .. } => if *strong { format!("{text} *") } else { text.clone() },
+            Cell::Value { text, strong, .. } => {
+                if *strong {
+                    format!("{text} *")
+                } else {
+                    text.clone()
+                }
+            }
         };
-        self.rows.iter().zip(&self.cells).map(|(name, cells)| std::iter::once(name.clone()).chain(cells.iter().map(text)).collect()).collect()
+        self.rows
+            .iter()
+            .zip(&self.cells)
+            .map(|(name, cells)| std::iter::once(name.clone()).chain(cells.iter().map(text)).collect())
+            .collect()
     }
 }
 
 fn draw_cell(canvas: &mut Canvas, cell: &Cell, corner: [f64; 2], size: [f64; 2], most: f64) {
     match cell {
-        Cell::Own => canvas.line("grid", [corner[0] + 4.0, corner[1] + size[1] - 4.0], [corner[0] + size[0] - 4.0, corner[1] + 4.0]),
+        Cell::Own => canvas.line(
+            "grid",
+            [corner[0] + 4.0, corner[1] + size[1] - 4.0],
+            [corner[0] + size[0] - 4.0, corner[1] + 4.0],
+        ),
         Cell::Missing => canvas.rect("cell missing", corner.map(|c| c + 2.0), size.map(|s| s - 4.0), 3.0),
         Cell::Value { value, .. } => canvas.rect(&format!("cell {}", tint(*value, most)), corner, size, 4.0),
     }

@@ -18,7 +18,11 @@ pub(in crate::report) fn layers(conflict: &Conflict) -> Option<Figure> {
     };
     let pairs = shown(conflict);
     let mut rows = vec!["all pairs".to_owned()];
-    rows.extend(pairs.iter().map(|pair| format!("{} × {}", pair.tasks[0], pair.tasks[1])));
+    rows.extend(pairs.iter().map(|pair| {
+        let long = pair.tasks.iter().map(|task| task.chars().count()).sum::<usize>() > 24;
+        let [a, b] = pair.tasks.each_ref().map(|task| words::shorten(task, if long { 12 } else { 24 }));
+        format!("{a} × {b}")
+    }));
     let mut cells: Vec<Vec<Cell>> =
         vec![conflict.layers.iter().map(|layer| cell(Some(layer.cosine), layer.conflicting)).collect()];
     cells.extend(pairs.iter().map(|pair| {
@@ -36,15 +40,24 @@ pub(in crate::report) fn layers(conflict: &Conflict) -> Option<Figure> {
             if layer.conflicting { "conflicts" } else { "–" }.to_owned(),
         ]
     });
-    let every = table("Conflict by part of the backbone, all pairs", &["part", "mean cosine", "below 0", "beyond chance"], &every.collect::<Vec<_>>());
+    let every = table(
+        "Conflict by part of the backbone, all pairs",
+        &["part", "mean cosine", "below 0", "beyond chance"],
+        &every.collect::<Vec<_>>(),
+    );
     let mut all = conflict.clone();
     all.pairs.retain(|pair| !pair.layers.is_empty());
-    let header: Vec<&str> = std::iter::once("tasks").chain(conflict.layers.iter().map(|layer| layer.layer.as_str())).collect();
-    let by_pair: Vec<Vec<String>> = all.pairs.iter().map(|pair| {
-        let name = format!("{} × {}", pair.tasks[0], pair.tasks[1]);
-        let value = |layer: &str| pair.layers.get(layer).copied().flatten().map_or(words::NOTHING.into(), cosine);
-        std::iter::once(name).chain(conflict.layers.iter().map(|layer| value(&layer.layer))).collect()
-    }).collect();
+    let header: Vec<&str> =
+        std::iter::once("tasks").chain(conflict.layers.iter().map(|layer| layer.layer.as_str())).collect();
+    let by_pair: Vec<Vec<String>> = all
+        .pairs
+        .iter()
+        .map(|pair| {
+            let name = format!("{} × {}", pair.tasks[0], pair.tasks[1]);
+            let value = |layer: &str| pair.layers.get(layer).copied().flatten().map_or(words::NOTHING.into(), cosine);
+            std::iter::once(name).chain(conflict.layers.iter().map(|layer| value(&layer.layer))).collect()
+        })
+        .collect();
     Some(Figure {
         name: "layers",
         title: "Where in the backbone they agree".into(),
@@ -53,7 +66,10 @@ pub(in crate::report) fn layers(conflict: &Conflict) -> Option<Figure> {
         } else {
             format!("Conflict beyond chance in {}", conflicting.join(", "))
         },
-        caption: format!("Mean cosine between gradients by part of the backbone. Bold cells with an outline conflict beyond chance.{}", left_out(conflict)),
+        caption: format!(
+            "Mean cosine between gradients by part of the backbone. Bold cells with an outline conflict beyond chance.{}",
+            left_out(conflict)
+        ),
         wide: heat.draw(Width::Wide),
         half: false,
         narrow: heat.draw(Width::Narrow),

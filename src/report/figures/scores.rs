@@ -2,7 +2,7 @@
 
 use super::change::in_percent;
 use super::verdict_shape;
-use crate::report::canvas::{Anchor, Canvas, Shape, Width, fit};
+use crate::report::canvas::{Anchor, Canvas, Shape, Width, fit, two_lines};
 use crate::report::figure::{Figure, table};
 use crate::report::scale::Scale;
 use crate::report::words;
@@ -78,7 +78,11 @@ pub(in crate::report) fn scores(report: &Report) -> Option<Figure> {
         description: rows.iter().map(sentence).collect::<Vec<_>>().join("; "),
         caption: format!(
             "Test scores, one row a task. Each row has its own scale, turned so that better lies to the right; the dashed line is the mean of the task alone. {}{}",
-            if several { "Small dots are seeds, lines are 95\u{a0}% intervals of the mean. " } else { "There is one seed only, so the numbers carry no intervals over seeds. " },
+            if several {
+                "Small dots are seeds, lines are 95\u{a0}% intervals of the mean. "
+            } else {
+                "There is one seed only, so the numbers carry no intervals over seeds. "
+            },
             "Differences are turned so that above zero is better; p is corrected for the number of tasks (Holm)."
         ),
         wide: wide(&rows),
@@ -90,14 +94,16 @@ pub(in crate::report) fn scores(report: &Report) -> Option<Figure> {
 
 /// Both tracks of a row with its ticks, in 70 pixels from `top`: means and intervals, and below each its seeds.
 fn tracks(canvas: &mut Canvas, row: &Row, scale: &Scale, top: f64) {
-    let arms =
-        [("alone", Shape::Circle, row.single, top + 8.0), ("together", Shape::Diamond, row.joint, top + 34.0)];
+    let arms = [("alone", Shape::Circle, row.single, top + 8.0), ("together", Shape::Diamond, row.joint, top + 34.0)];
+    let mean = |scores: Option<&TaskScores>| scores.map(|scores| scores.test.value).filter(|value| value.is_finite());
+    if mean(row.single).or(mean(row.joint)).is_none() {
+        return canvas.text("note", [scale.start(), top + 26.0], Anchor::Start, "no scores");
+    }
     for (place, label) in scale.labelled(3) {
         let x = scale.at(place);
         canvas.line("grid", [x, top], [x, top + 50.0]);
         canvas.text("tick", [x, top + 64.0], Anchor::Middle, &label);
     }
-    let mean = |scores: Option<&TaskScores>| scores.map(|scores| scores.test.value).filter(|value| value.is_finite());
     if let Some(mean) = mean(row.single) {
         canvas.line("guide", [scale.at(mean), top], [scale.at(mean), top + 50.0]);
     }
@@ -133,7 +139,8 @@ fn wide(rows: &[Row]) -> Canvas {
     let mut canvas = Canvas::new(Width::Wide.pixels());
     let changes: Vec<Option<Estimate>> = rows.iter().map(|row| row.effect().and_then(in_percent)).collect();
     let any_change = changes.iter().any(Option::is_some);
-    let (scores, forest, text) = if any_change { ([160.0, 374.0], [408.0, 556.0], 578.0) } else { ([160.0, 540.0], [0.0; 2], 578.0) };
+    let (scores, forest, text) =
+        if any_change { ([160.0, 374.0], [408.0, 556.0], 578.0) } else { ([160.0, 540.0], [0.0; 2], 578.0) };
     let head = legend(&mut canvas, rows) + 24.0;
     canvas.text("note small", [scores[0], head], Anchor::Start, "test score, better →");
     let row_height = 90.0;
@@ -152,17 +159,32 @@ fn wide(rows: &[Row]) -> Canvas {
     for (index, (row, change)) in rows.iter().zip(&changes).enumerate() {
         let top = head + 14.0 + row_height * index as f64;
         canvas.line("grid", [0.0, top], [canvas.width, top]);
-        canvas.text("name", [0.0, top + 31.0], Anchor::Start, &fit(row.name, 15.5, 148.0));
-        canvas.text("note", [0.0, top + 50.0], Anchor::Start, row.metric());
-        canvas.text("note", [0.0, top + 68.0], Anchor::Start, &row.means());
+        let name = two_lines(row.name, 16.0, 152.0);
+        let mut y = if name.len() > 1 { top + 22.0 } else { top + 31.0 };
+        for line in &name {
+            canvas.text("name", [0.0, y], Anchor::Start, line);
+            y += 18.0;
+        }
+        canvas.text("note", [0.0, y + 1.0], Anchor::Start, row.metric());
+        canvas.text("note", [0.0, y + 19.0], Anchor::Start, &row.means());
         tracks(&mut canvas, row, &row.scale(scores), top + 14.0);
         if let (Some(change), Some(effect)) = (change, row.effect()) {
             let (class, y) = (words::verdict_class(effect.verdict), top + 38.0);
             canvas.interval(class, &percent, change.interval, y);
             canvas.mark(&format!("mark {class}"), verdict_shape(effect.verdict), [percent.at(change.value), y], 6.5);
-            canvas.text(&format!("bold halo {class}"), [percent.at(change.value), y + 24.0], Anchor::Middle, &words::percent(change.value));
+            canvas.text(
+                &format!("bold halo {class}"),
+                [percent.at(change.value), y + 24.0],
+                Anchor::Middle,
+                &words::percent(change.value),
+            );
         } else if any_change {
-            canvas.text("note small halo", [(forest[0] + forest[1]) / 2.0, top + 43.0], Anchor::Middle, "no percentage");
+            canvas.text(
+                "note small halo",
+                [(forest[0] + forest[1]) / 2.0, top + 43.0],
+                Anchor::Middle,
+                "no percentage",
+            );
         }
         verdict(&mut canvas, row.effect(), text, top + 31.0);
         canvas.text("small", [text, top + 50.0], Anchor::Start, &row.difference());

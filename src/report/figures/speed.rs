@@ -19,23 +19,32 @@ struct Panel<'a> {
 
 /// All tasks that have a curve; `None` if none has.
 pub(in crate::report) fn speed(report: &Report) -> Option<Figure> {
-    let panels: Vec<Panel> = report.tasks.iter().filter_map(|(task, facts)| {
-        let curve = |joint| report.time.curves.iter().find(|c| c.task == *task && c.joint == joint && !c.points.is_empty());
-        let reached = report.time.reached.iter().find(|reached| reached.task == *task);
-        let curves = [curve(false), curve(true)];
-        curves.iter().any(Option::is_some).then(|| Panel {
-            task,
-            turned: !facts.metric.higher_is_better(),
-            curves,
-            goal: reached.map(|reached| reached.goal).filter(|goal| goal.is_finite()),
-            reached: reached.and_then(|reached| reached.joint).map(|cost| cost.tokens),
+    let panels: Vec<Panel> = report
+        .tasks
+        .iter()
+        .filter_map(|(task, facts)| {
+            let curve =
+                |joint| report.time.curves.iter().find(|c| c.task == *task && c.joint == joint && !c.points.is_empty());
+            let reached = report.time.reached.iter().find(|reached| reached.task == *task);
+            let curves = [curve(false), curve(true)];
+            curves.iter().any(Option::is_some).then(|| Panel {
+                task,
+                turned: !facts.metric.higher_is_better(),
+                curves,
+                goal: reached.map(|reached| reached.goal).filter(|goal| goal.is_finite()),
+                reached: reached.and_then(|reached| reached.joint).map(|cost| cost.tokens),
+            })
         })
-    }).collect();
+        .collect();
     if panels.is_empty() {
         return None;
     }
     let sentence = |panel: &Panel| match (panel.reached, panel.goal) {
-        (Some(tokens), _) => format!("{}: joint training reaches the score of the task alone after {} tokens", panel.task, words::short_count(tokens)),
+        (Some(tokens), _) => format!(
+            "{}: joint training reaches the score of the task alone after {} tokens",
+            panel.task,
+            words::short_count(tokens)
+        ),
         (None, Some(_)) => format!("{}: joint training does not reach the score of the task alone", panel.task),
         (None, None) => format!("{}: there is no score to compare with", panel.task),
     };
@@ -55,7 +64,8 @@ fn draw(panels: &[Panel], width: Width) -> Canvas {
     let mut canvas = Canvas::new(width.pixels());
     let entries = [("mark alone", Shape::Circle, "alone (dashed)"), ("mark together", Shape::Diamond, "together")];
     let head = canvas.legend([0.0, 14.0], &entries) + 4.0;
-    let columns = width.pick(if panels.len() == 4 { 2 } else { 3 }, if panels.len() > 6 { 2 } else { 1 }).min(panels.len());
+    let columns =
+        width.pick(if panels.len() == 4 { 2 } else { 3 }, if panels.len() > 6 { 2 } else { 1 }).min(panels.len());
     let gap = 22.0;
     let wide = (canvas.width - gap * (columns - 1) as f64) / columns as f64;
     let high = if wide > 300.0 { 196.0 } else { 164.0 };
@@ -70,10 +80,11 @@ fn draw(panels: &[Panel], width: Width) -> Canvas {
 fn draw_panel(canvas: &mut Canvas, panel: &Panel, [left, top]: [f64; 2], [wide, high]: [f64; 2]) {
     let (plot_left, plot_right) = (left + 42.0, left + wide - 6.0);
     let (plot_top, plot_bottom) = (top + 30.0, top + high - 40.0);
-    canvas.text("bold", [left, top + 16.0], Anchor::Start, &fit(panel.task, 13.5, wide));
+    canvas.text("bold", [left, top + 16.0], Anchor::Start, &fit(panel.task, 14.5, wide));
     let points = || panel.curves.iter().flatten().flat_map(|curve| &curve.points);
     let x = Scale::around(points().map(|(cost, _)| cost.tokens).chain([0.0]), 0.0, [plot_left, plot_right]);
-    let y = Scale::around(points().map(|(_, score)| *score).chain(panel.goal), 0.0, [plot_bottom, plot_top]).turned_if(panel.turned);
+    let y = Scale::around(points().map(|(_, score)| *score).chain(panel.goal), 0.0, [plot_bottom, plot_top])
+        .turned_if(panel.turned);
     for (place, label) in y.labelled(3) {
         canvas.line("grid", [plot_left, y.at(place)], [plot_right, y.at(place)]);
         canvas.text("tick", [plot_left - 6.0, y.at(place) + 4.0], Anchor::End, &label);
@@ -86,8 +97,12 @@ fn draw_panel(canvas: &mut Canvas, panel: &Panel, [left, top]: [f64; 2], [wide, 
     if let Some(goal) = panel.goal {
         canvas.line("guide", [plot_left, y.at(goal)], [plot_right, y.at(goal)]);
     }
-    for (class, shape, curve) in [("alone", Shape::Circle, panel.curves[0]), ("together", Shape::Diamond, panel.curves[1])] {
-        let points: Vec<[f64; 2]> = curve.into_iter().flat_map(|curve| &curve.points)
+    for (class, shape, curve) in
+        [("alone", Shape::Circle, panel.curves[0]), ("together", Shape::Diamond, panel.curves[1])]
+    {
+        let points: Vec<[f64; 2]> = curve
+            .into_iter()
+            .flat_map(|curve| &curve.points)
             .filter(|(cost, score)| cost.tokens.is_finite() && score.is_finite())
             .map(|(cost, score)| [x.at(cost.tokens), y.at(*score)])
             .collect();
@@ -117,9 +132,5 @@ fn numbers(panels: &[Panel]) -> maud::Markup {
             }
         }
     }
-    table(
-        "Mean validation score during training",
-        &["task", "arm", "steps", "tokens", "thread time", "score"],
-        &rows,
-    )
+    table("Mean validation score during training", &["task", "arm", "steps", "tokens", "thread time", "score"], &rows)
 }

@@ -44,9 +44,15 @@ impl Kind {
     fn caption(self) -> &'static str {
         match self {
             Self::Pairs => "What training with the column's task does to the row's task, against the row's task alone.",
-            Self::After => "What starting from a backbone trained on the column's task does to the row's task, against the row's task alone.",
-            Self::LeaveOneOut => "What the column's task adds to the row's task in joint training, against joint training without it.",
-            Self::Affinity => "By how much a step on the column's task alone lowers the loss of the row's task, in thousandths, mean over the run (TAG).",
+            Self::After => {
+                "What starting from a backbone trained on the column's task does to the row's task, against the row's task alone."
+            }
+            Self::LeaveOneOut => {
+                "What the column's task adds to the row's task in joint training, against joint training without it."
+            }
+            Self::Affinity => {
+                "By how much a step on the column's task alone lowers the loss of the row's task, in thousandths, mean over the run (TAG)."
+            }
         }
     }
 }
@@ -73,7 +79,8 @@ pub(in crate::report) fn transfer(transfer: &Transfer, kind: Kind) -> Option<Fig
     let strong = strong_cells(&heat);
     let narrow = heat.draw(Width::Narrow);
     let header: Vec<&str> = std::iter::once("target").chain(transfer.tasks.iter().map(String::as_str)).collect();
-    let certain = if kind == Kind::Affinity { "whose interval is clear of zero" } else { "beyond chance after correction" };
+    let certain =
+        if kind == Kind::Affinity { "whose interval is clear of zero" } else { "beyond chance after correction" };
     Some(Figure {
         name: kind.name(),
         title: kind.title().into(),

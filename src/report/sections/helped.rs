@@ -35,13 +35,14 @@ pub(super) fn section(report: &Report) -> Option<Section> {
 /// How many tasks were helped and hurt, and Δm, as tiles.
 fn tally(report: &Report) -> Markup {
     let joint = report.generalization.joint.first();
-    let effects: Vec<&Effect> = joint.into_iter().flat_map(|arm| arm.tasks.values()).filter_map(|task| task.effect.as_ref()).collect();
+    let effects: Vec<&Effect> =
+        joint.into_iter().flat_map(|arm| arm.tasks.values()).filter_map(|task| task.effect.as_ref()).collect();
     let tile = |verdict| (effects.iter().filter(|effect| effect.verdict == verdict).count(), verdict);
     html! {
         @if !effects.is_empty() {
             ul.tally {
                 @for (count, verdict) in [Verdict::Helped, Verdict::Hurt, Verdict::NoEvidence].map(tile) {
-                    li class=(words::verdict_class(verdict)) {
+                    li class=(if count > 0 { words::verdict_class(verdict) } else { "none" }) {
                         b { (sign(verdict)) (count) } " "
                         span { (match verdict {
                             Verdict::Helped => "helped",
@@ -72,7 +73,8 @@ fn sign(verdict: Verdict) -> Markup {
 
 /// What a search for weights has found.
 fn weights(report: &Report) -> Markup {
-    let found: Vec<_> = report.generalization.joint.iter().filter_map(|arm| Some((arm, arm.weights.as_ref()?))).collect();
+    let found: Vec<_> =
+        report.generalization.joint.iter().filter_map(|arm| Some((arm, arm.weights.as_ref()?))).collect();
     html! {
         @for (arm, weights) in found {
             p.note {

@@ -20,5 +20,11 @@ pub(super) fn section(report: &Report) -> Option<Section> {
             p.note { (words::count(labels.most, "label", "labels")) " of " (labels.task) " are there, " (words::thousands(labels.used)) " are what the recipe uses." }
         }
     };
-    Some(Section { id: "labels", short: "Fewer labels?", title: "Fewer labels?".into(), body, figures: figure.into_iter().collect() })
+    Some(Section {
+        id: "labels",
+        short: "Fewer labels?",
+        title: "Fewer labels?".into(),
+        body,
+        figures: figure.into_iter().collect(),
+    })
 }

@@ -22,7 +22,13 @@ pub(super) fn section(report: &Report) -> Option<Section> {
         }
         @if !report.time.reached.is_empty() { (reached(&report.time.reached)) }
     };
-    Some(Section { id: "time", short: "Less time?", title: "Less time?".into(), body, figures: figure.into_iter().collect() })
+    Some(Section {
+        id: "time",
+        short: "Less time?",
+        title: "Less time?".into(),
+        body,
+        figures: figure.into_iter().collect(),
+    })
 }
 
 /// A tile: what one model takes, beside a model a task.
@@ -56,12 +62,33 @@ fn tiles(report: &Report) -> Vec<Markup> {
     let [joint, single] = time.parameters.map(|count| count as f64);
     let memory = time.memory.map(|bytes| bytes as f64);
     [
-        tile("Training time", time.joint.seconds, time.single.seconds, words::duration, "Threads times seconds of the whole joint run, and of all runs alone together."),
-        tile("Tokens", time.joint.tokens, time.single.tokens, words::short_count, "Trained on, by the joint run and by all runs alone together."),
+        tile(
+            "Training time",
+            time.joint.seconds,
+            time.single.seconds,
+            words::duration,
+            "Threads times seconds of the whole joint run, and of all runs alone together.",
+        ),
+        tile(
+            "Tokens",
+            time.joint.tokens,
+            time.single.tokens,
+            words::short_count,
+            "Trained on, by the joint run and by all runs alone together.",
+        ),
         tile("Parameters", joint, single, words::short_count, "One model with all heads, or a model a task."),
-        tile("Memory for training", memory[0], memory[1], |value| words::bytes(value as usize), "The joint run, and the largest run alone."),
+        tile(
+            "Memory for training",
+            memory[0],
+            memory[1],
+            |value| words::bytes(value as usize),
+            "The joint run, and the largest run alone.",
+        ),
         time.answering.and_then(|answering| {
-            let note = format!("All heads for {}: by one model, or by a model a task in turn.", words::count(answering.texts, "text", "texts"));
+            let note = format!(
+                "All heads for {}: by one model, or by a model a task in turn.",
+                words::count(answering.texts, "text", "texts")
+            );
             tile("Answering", answering.joint, answering.single, words::duration, &note)
         }),
     ]
@@ -72,9 +99,10 @@ fn tiles(report: &Report) -> Vec<Markup> {
 
 fn reached(rows: &[Reached]) -> Markup {
     let cells = |row: &Reached| {
-        let [joint_tokens, joint_time] = row.joint.map_or(["never".into(), "never".into()], |Cost { tokens, seconds, .. }| {
-            [words::short_count(tokens), words::duration(seconds)]
-        });
+        let [joint_tokens, joint_time] =
+            row.joint.map_or(["never".into(), "never".into()], |Cost { tokens, seconds, .. }| {
+                [words::short_count(tokens), words::duration(seconds)]
+            });
         vec![
             row.task.clone(),
             words::score(row.goal),

@@ -9,13 +9,16 @@ use maud::html;
 
 pub(super) fn section(report: &Report) -> Option<Section> {
     let transfer = report.transfer.as_ref()?;
-    let figures: Vec<_> = Kind::ALL.into_iter().filter_map(|kind| figures::transfer(transfer, kind)).collect();
+    let mut figures: Vec<_> = Kind::ALL.into_iter().filter_map(|kind| figures::transfer(transfer, kind)).collect();
     if figures.is_empty() {
         return None;
     }
+    // Side by side only if all are small.
+    let halves = figures.iter().all(|figure| figure.half);
+    figures.iter_mut().for_each(|figure| figure.half = halves);
     let body = html! {
         p { "Rows are targets, columns are sources: read along a row to see what helps a task, down a column to see what a task does to others. Blue with + helps, orange with − hurts; bold numbers with an outline are beyond chance." }
-        div.halves[figures.iter().all(|figure| figure.half)] { @for figure in &figures { (figure.html()) } }
+        div.halves[halves] { @for figure in &figures { (figure.html()) } }
         @if !transfer.foretold.is_empty() {
             h3 { "Does the cheap measure foretell the expensive ones?" }
             ul.sentences { @for foretold in &transfer.foretold { li { (sentence(foretold)) } } }
