@@ -12,7 +12,11 @@ use super::{Arm, RunResult};
 
 /// Everything that the runs give reason for.
 pub(super) fn advice(report: &Report, runs: &Runs) -> Vec<Advice> {
-    let parts = [together(report), harmed(report), sources(report), grouped(report), saved(report)];
+    let together = together(report);
+    let mut grouped = grouped(report);
+    // A guess is not worth saying where something else is sure.
+    grouped.retain(|advice| together.is_empty() || advice.certainty != Certainty::Unsure);
+    let parts = [together, harmed(report), sources(report), grouped, saved(report)];
     let mut advice: Vec<Advice> = parts.into_iter().flatten().collect();
     advice.splice(0..0, method(report, runs));
     advice.extend(length(report, runs));
@@ -58,7 +62,7 @@ fn method(report: &Report, runs: &Runs) -> Option<Advice> {
     let difference = Estimate { value: against.value, interval: against.inference.interval };
     let tested = corrected.map_or(String::new(), |p| format!(", {} after Holm's correction", numbers::p(p)));
     because.push(format!(
-        "Difference by seed: {} points of Δm ({}{tested}).",
+        "Difference of Δm, by seed: {} ({}{tested}).",
         numbers::percent(difference.value),
         numbers::interval(&difference, numbers::percent)
     ));
@@ -77,7 +81,7 @@ fn together(report: &Report) -> Vec<Advice> {
     if of(Verdict::Helped).next().is_none() || of(Verdict::Hurt).next().is_some() {
         return Vec::new();
     }
-    let because = of(Verdict::Helped).map(|(task, effect)| tell(report, task, effect)).collect();
+    let because = of(Verdict::Helped).map(|(task, effect)| tell(report, task, task, effect)).collect();
     vec![what("Train the tasks together.".into(), because, Certainty::Sure)]
 }
 
@@ -86,7 +90,7 @@ fn harmed(report: &Report) -> Vec<Advice> {
     let Some(joint) = recipe_arm(report) else { return Vec::new() };
     let hurt = effects(joint).filter(|(_, effect)| effect.verdict == Verdict::Hurt);
     let advise = |(task, effect): (&String, &Effect)| {
-        let because = vec![tell(report, task, effect)];
+        let because = vec![tell(report, task, task, effect)];
         let change = droppable(report, task).then(|| drop_change(task));
         Advice { change, ..what(format!("Train {task} by itself: joint training hurts it."), because, Certainty::Sure) }
     };
@@ -100,7 +104,8 @@ fn sources(report: &Report) -> Vec<Advice> {
     for (target, row) in transfer.tasks.iter().zip(&transfer.leave_one_out) {
         for (source, effect) in transfer.tasks.iter().zip(row) {
             let Some(effect) = effect.as_ref().filter(|effect| effect.verdict == Verdict::Hurt) else { continue };
-            let because = vec![format!("With {source}, against all but {source}: {}", tell(report, target, effect))];
+            let because =
+                vec![tell(report, &format!("{target} with {source}, against all but {source}"), target, effect)];
             let change = droppable(report, source).then(|| drop_change(source));
             let words = format!("For {target}, leave out {source}.");
             advice.push(Advice { change, ..what(words, because, Certainty::Sure) });
@@ -135,7 +140,7 @@ fn grouped(report: &Report) -> Vec<Advice> {
     for (target, row) in transfer.tasks.iter().zip(&transfer.pairs) {
         for (source, effect) in transfer.tasks.iter().zip(row) {
             if let Some(effect) = effect.as_ref().filter(|effect| effect.verdict != Verdict::NoEvidence) {
-                because.push(format!("With {source}: {}", tell(report, target, effect)));
+                because.push(tell(report, &format!("{target} with {source}"), target, effect));
             }
         }
     }
@@ -187,8 +192,8 @@ fn length(report: &Report, runs: &Runs) -> Option<Advice> {
     Some(what("Train longer: the scores were still rising.".into(), because, Certainty::Likely))
 }
 
-/// An effect in a sentence.
-fn tell(report: &Report, task: &str, effect: &Effect) -> String {
+/// An effect on a task, under some name, in a sentence.
+fn tell(report: &Report, name: &str, task: &str, effect: &Effect) -> String {
     let p = effect.corrected.map_or(String::new(), |p| format!(", {} after Holm's correction", numbers::p(p)));
-    format!("{task}: {}{p}.", describe(report, task, effect))
+    format!("{name}: {}{p}.", describe(report, task, effect))
 }

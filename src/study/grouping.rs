@@ -7,7 +7,7 @@ use super::report::{Certainty, Transfer, Verdict};
 pub(super) struct Groups {
     /// Each task is in one; in the order of their first tasks.
     pub groups: Vec<Vec<usize>>,
-    /// `Sure` if all that is kept together or apart is so beyond chance.
+    /// `Sure` if all that is kept together or apart is so beyond chance, `Likely` if half of it is and nothing speaks against.
     pub certainty: Certainty,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn groups(transfer: &Transfer) -> Option<Groups> {
     }
     let certainty = match (supported, against, open) {
         (_, 0, 0) => Certainty::Sure,
-        (1.., 0, _) => Certainty::Likely,
+        (supported, 0, open) if supported >= open => Certainty::Likely,
         _ => Certainty::Unsure,
     };
     Some(Groups { groups, certainty })

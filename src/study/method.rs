@@ -66,8 +66,8 @@ fn compared(report: &Report, runs: &Runs) -> String {
     }
     text += &format!(" {}; a difference counts below 0.05.", list(&families));
     if joint.iter().any(|arm| arm.delta_m.is_some()) {
-        text +=
-            " Δm is the mean over tasks of the change in percent of the mean single-task score (Maninis et al. 2019).";
+        text += " Δm is the mean over tasks of the change in percent of the mean single-task score (Maninis et al. 2019), \
+                 with an interval made alike; intervals of scores are over seeds only.";
     }
     if runs.seeds.len() < 2 {
         text += " With a single seed, differences of the main comparison are not tested.";

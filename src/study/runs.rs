@@ -53,7 +53,7 @@ impl<'a> Runs<'a> {
 
     /// 1 of a task whose metric is better when it is higher, −1 of others.
     pub fn sign(&self, task: &str) -> f64 {
-        self.metric(task).is_none_or(Metric::higher_is_better).then_some(1.0).unwrap_or(-1.0)
+        if self.metric(task).is_none_or(Metric::higher_is_better) { 1.0 } else { -1.0 }
     }
 
     /// The metric that counts of a task.

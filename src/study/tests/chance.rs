@@ -79,7 +79,7 @@ fn chance_alone_is_seldom_an_effect() {
 
 #[test]
 fn an_effect_is_found_and_the_rest_is_left_open() {
-    let (about, runs) = study(4, 150);
+    let (about, runs) = study(5, 200);
     let report = findings(&about, &runs);
     assert_eq!(
         report.generalization.joint.iter().map(|arm| arm.method.clone().unwrap()).collect::<Vec<_>>(),

@@ -3,7 +3,7 @@
 use super::simulated::{METHOD, about, joint, run_with, scored, single};
 use crate::data::random::Random;
 use crate::metrics::Metric;
-use crate::study::{About, Arm, Report, RunResult, findings};
+use crate::study::{About, Arm, Report, RunResult, advised, findings};
 use crate::train::Answers;
 
 /// A run whose mean error is `level`, but for a little noise.
@@ -71,4 +71,25 @@ fn nothing_is_saved_where_joint_training_is_worse() {
     let report = report(&[(100, 7.5)], 1);
     assert_eq!(report.labels.as_ref().unwrap().saved[0].needed.interval, None);
     assert!(report.labels.unwrap().headline.contains("too few runs for an interval"));
+}
+
+#[test]
+fn errors_are_told_by_their_size() {
+    let better = report(&[(100, 7.5)], 3);
+    assert!(
+        better.headline.starts_with("Joint training helped every task: task (mae lower by 2.5"),
+        "{}",
+        better.headline
+    );
+    let worse = report(&[(100, 12.5)], 3);
+    assert!(
+        worse.headline.starts_with("Joint training hurt every task: task (mae higher by 2.5"),
+        "{}",
+        worse.headline
+    );
+    let effect = worse.generalization.joint[0].tasks["task"].effect.clone().unwrap();
+    assert!(effect.difference.value < 0.0 && (effect.percent.unwrap() + 25.0).abs() < 0.5);
+    assert!(worse.advice.iter().any(|advice| advice.what == "Train task by itself: joint training hurts it."));
+    // The only task cannot be left out.
+    assert!(advised(&worse).is_empty());
 }
