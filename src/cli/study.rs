@@ -5,11 +5,11 @@ use super::recipe_args::RecipeArgs;
 use super::study_progress::{StudyProgress, stop_on_signal};
 use super::{argument, dry_run, sources, study_summary};
 use anyhow::{Context, Result};
+use mtl_zoo::Problem;
 use mtl_zoo::catalog::Catalog;
 use mtl_zoo::data::TokenCache;
-use mtl_zoo::recipe::Recipe;
-use mtl_zoo::Problem;
 use mtl_zoo::files::write_file;
+use mtl_zoo::recipe::Recipe;
 use mtl_zoo::report;
 use mtl_zoo::study::{
     About, Changes, Means, Options, Plan, StudyFolder, advised, answering, findings, free_memory, run_all, time_a_token,
@@ -114,7 +114,9 @@ impl Study {
         }
         for task in prepared.tasks.iter().filter(|task| task.test.is_none()) {
             let name = &task.data.name;
-            warn(format_args!("task `{name}` has no test rows: the validation rows that pick the best step stand in for them"));
+            warn(format_args!(
+                "task `{name}` has no test rows: the validation rows that pick the best step stand in for them"
+            ));
         }
         if self.dry_run {
             return self.show(&prepared, &plan, (jobs, threads), &folder).map(|()| ExitCode::SUCCESS);
@@ -159,11 +161,13 @@ impl Study {
                 }
             };
             let text = recipe.to_toml();
-            write_file(&path, |out| Ok(out.write_all(text.as_bytes()).map_err(|source| mtl_zoo::Error::Io {
-                path: path.clone(),
-                action: "write",
-                source,
-            })?))?;
+            write_file(&path, |out| {
+                Ok(out.write_all(text.as_bytes()).map_err(|source| mtl_zoo::Error::Io {
+                    path: path.clone(),
+                    action: "write",
+                    source,
+                })?)
+            })?;
             note(format_args!("recipe: {}", path.display()));
         }
         Ok(())

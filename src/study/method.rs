@@ -32,8 +32,8 @@ fn trained(report: &Report, runs: &Runs) -> String {
         );
     }
     text += " Runs with the same seed begin with the same heads and the same labels. Each single-task run has the steps that \
-             give its task the tokens that it gets in the joint run, but at least 100 (or as many as the joint run, if that has \
-             fewer). Scores are of test rows, by the weights of the step with the best validation score.";
+             give its task the tokens that it gets in the joint run, but at least 100 (or an equal share of the joint run's steps, if that \
+             is fewer). Scores are of test rows, by the weights of the step with the best validation score.";
     if runs.arms().iter().any(|arm| matches!(arm, Arm::After { .. })) {
         text += " In intermediate transfer, a task is trained from the backbone that another was trained on before.";
     }

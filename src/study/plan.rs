@@ -48,7 +48,7 @@ impl Default for Options {
 }
 
 /// Fewest steps of a task alone: passes over few rows are few steps, and an undertrained baseline would flatter joint
-/// training. A joint run that is shorter sets the number.
+/// training. An equal share of the joint run's steps, if that is less.
 pub const LEAST_STEPS: usize = 100;
 /// Measurements of conflict, and of affinity, in a run.
 const CONFLICTS: usize = 100;
@@ -275,7 +275,7 @@ impl Planner<'_> {
         let mut several = |arm: Arm, names: &[String]| -> Result<()> {
             let tokens = names.iter().map(|name| self.tokens(name)).sum::<usize>().min(self.drawn.total);
             let recipe = self.recipe(seed, names)?;
-            let steps = self.steps_for(tokens).max(LEAST_STEPS.min(self.steps));
+            let steps = self.steps_for(tokens).max(self.least_steps());
             runs.push(self.run(arm, seed, recipe, steps * self.step_tokens(), steps));
             Ok(())
         };
@@ -352,8 +352,12 @@ impl Planner<'_> {
 
     /// Tokens and steps of a task alone that is to see so many tokens at least.
     fn alone(&self, tokens: usize) -> (usize, usize) {
-        let steps = self.steps_for(tokens).max(LEAST_STEPS.min(self.steps));
+        let steps = self.steps_for(tokens).max(self.least_steps());
         (steps * self.step_tokens(), steps)
+    }
+
+    fn least_steps(&self) -> usize {
+        LEAST_STEPS.min(self.steps / self.base.tasks.len().max(1))
     }
 
     fn step_tokens(&self) -> usize {

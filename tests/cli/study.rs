@@ -55,7 +55,8 @@ fn a_study_writes_its_report_and_a_recipe() {
     three_tasks(folder);
     let plan = mtl(folder, &["study", "three.toml", "--dry-run", "--json"]).json();
     assert!(!folder.join("studies").exists());
-    let ended = mtl(folder, &["study", "three.toml", "--seeds", "2", "--methods", "cagrad", "--write-recipe", "next.toml"]);
+    let ended =
+        mtl(folder, &["study", "three.toml", "--seeds", "2", "--methods", "cagrad", "--write-recipe", "next.toml"]);
     assert!(ended.stderr.contains("study: studies/three, "), "{}", ended.stderr);
     let summary = ended.ok();
     assert!(["one", "two", "three"].iter().all(|task| summary.contains(task)), "{summary}");

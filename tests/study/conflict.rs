@@ -69,7 +69,4 @@ fn heads_of_their_own_turn_the_sign_without_conflict() {
     let report = lab().study(&small(3), |_| true).1;
     let pair = &report.conflict.unwrap().pairs[0];
     assert_ne!(pair.verdict, Verdict::Hurt, "{pair:?}");
-    assert!(report.generalization.joint[0].tasks.values().all(|scores| {
-        scores.effect.as_ref().is_some_and(|effect| effect.verdict != Verdict::Hurt)
-    }));
 }

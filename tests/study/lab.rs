@@ -59,7 +59,7 @@ impl Lab {
     pub fn new(epochs: f64, tasks: &[(&str, Rows)], domain: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut recipe = format!(
-            "backbone = {{ id = \"bundled\", max_tokens = 64, freeze = 2 }}\n\
+            "backbone = {{ id = \"bundled\", max_tokens = 32, freeze = 2 }}\n\
              training = {{ epochs = {epochs:?}, batch_tokens = 256, learning_rate = 2e-4 }}\n"
         );
         for (name, _) in tasks {
@@ -71,8 +71,8 @@ impl Lab {
         let mut lab = Self { folder, recipe };
         for (name, rows) in tasks {
             lab.replace(name, "train", rows.clone());
-            lab.replace(name, "validation", Rows::read(domain, "validation").part(0..100));
-            lab.replace(name, "test", Rows::read(domain, "test").part(0..400));
+            lab.replace(name, "validation", Rows::read(domain, "validation").part(0..60));
+            lab.replace(name, "test", Rows::read(domain, "test").part(0..200));
         }
         lab
     }
@@ -82,12 +82,19 @@ impl Lab {
         std::fs::write(self.folder.path().join(format!("{task}.{split}.tsv")), text).unwrap();
     }
 
+    /// The same rows for all tasks.
+    pub fn replace_all(&mut self, split: &str, rows: Rows) {
+        let names: Vec<String> = self.prepared().recipe.tasks.keys().cloned().collect();
+        names.iter().for_each(|task| self.replace(task, split, rows.clone()));
+    }
+
     pub fn prepared(&self) -> Prepared {
         let (folder, name) = (self.folder.path().to_owned(), "lab.toml");
         let source = RecipeSource::Text { name, text: &self.recipe, folder };
         let recipe = Recipe::load(source, &[], &Catalog::standard().unwrap()).unwrap();
         let backbone = zoo().join("bundled/backbone");
-        Prepared::new(recipe, resolve_backbone(backbone.to_str().unwrap(), None, &HubOptions::default()).unwrap()).unwrap()
+        Prepared::new(recipe, resolve_backbone(backbone.to_str().unwrap(), None, &HubOptions::default()).unwrap())
+            .unwrap()
     }
 
     /// Does the runs of the arms that are wanted.
