@@ -19,9 +19,9 @@ fn small(seeds: usize) -> Options {
 #[test]
 fn two_halves_of_a_task_help_each_other() {
     let rows = Rows::read("tweets", "train");
-    let mut lab = Lab::new(4.0, &[("first", rows.part(0..60)), ("second", rows.part(60..120))], "tweets");
+    let mut lab = Lab::new(10.0, &[("first", rows.part(0..40)), ("second", rows.part(40..80))], "tweets");
     lab.replace_all("test", Rows::read("tweets", "test").part(0..600));
-    let report = lab.study(&small(3), |_| true).1;
+    let report = lab.study(&small(4), |_| true).1;
     let joint = &report.generalization.joint[0];
     for (task, scores) in &joint.tasks {
         let effect = scores.effect.as_ref().unwrap();
