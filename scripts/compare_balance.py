@@ -203,7 +203,7 @@ def main():
                         help="the program (default: the release build)")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="keeps finished runs, and the table's numbers")
     args = parser.parse_args()
-    known = [method["name"] for method in call([args.mtl_zoo, "list", "balance", "--json"])["balance"]]
+    known = [method["name"] for method in call([args.mtl_zoo, "list", "balance", "--json"])]
     known = [name for name in known if name not in ("equal", "fixed")]
     chosen = args.methods.split(",") if args.methods else [name for name in known if name != "search"]
     if unknown := [name for name in chosen if name not in ("equal", *known)]:

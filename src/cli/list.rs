@@ -12,7 +12,7 @@ Examples:
   mtl-zoo list                    everything
   mtl-zoo list tasks              what `finetune --tasks` takes
   mtl-zoo list balance            balancing methods: what they read, where they are from, what they cost
-  mtl-zoo list balance --json     the same with their parameters, as the list `balance` of one object";
+  mtl-zoo list balance --json     the same with their parameters, as an array";
 
 /// List what there is: backbones, tasks, recipes, kinds of heads, balancing methods.
 #[derive(clap::Args)]
@@ -20,7 +20,7 @@ Examples:
 pub struct List {
     /// What to list; everything if left out.
     what: Option<What>,
-    /// Print one JSON document.
+    /// Print one JSON document: an array of objects, or an object of such arrays if everything is listed.
     #[arg(long)]
     json: bool,
 }
@@ -66,14 +66,19 @@ impl List {
         let lists: Vec<(What, Vec<Value>)> =
             What::value_variants().iter().copied().filter(wanted).map(|what| (what, entries(what, &catalog))).collect();
         if self.json {
-            let document: Map<String, Value> =
+            let mut document: Map<String, Value> =
                 lists.into_iter().map(|(what, entries)| (what.name().into(), entries.into())).collect();
-            return output::print_json(&document);
+            return match self.what {
+                Some(what) => output::print_json(&document[what.name()].take()),
+                None => output::print_json(&document),
+            };
         }
         for (index, (what, entries)) in lists.iter().enumerate() {
             let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
             let (header, keys): (&[&str], &[&str]) = match what {
-                What::Balance => (&["balance", "needs", "paper", "extra cost"], &["name", "needs", "paper", "cost"]),
+                What::Balance => {
+                    (&["balance", "needs", "paper", "extra cost"], &["name", "needs", "paper", "extra_cost"])
+                }
                 _ => (&[what.name(), ""], &["name", "description"]),
             };
             let cell = |entry: &Value, key: &&str| match *key {
@@ -126,7 +131,7 @@ fn balancing_method(entry: &balance::Entry) -> Value {
         "name": entry.name,
         "needs": entry.needs.name(),
         "paper": entry.paper,
-        "cost": entry.cost,
+        "extra_cost": entry.cost,
         "summary": known.summary,
         "parameters": known.parameters.iter().map(parameter).collect::<Vec<_>>(),
     })

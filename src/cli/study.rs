@@ -162,11 +162,11 @@ impl Study {
             };
             let text = recipe.to_toml();
             write_file(&path, |out| {
-                Ok(out.write_all(text.as_bytes()).map_err(|source| mtl_zoo::Error::Io {
+                out.write_all(text.as_bytes()).map_err(|source| mtl_zoo::Error::Io {
                     path: path.clone(),
                     action: "write",
                     source,
-                })?)
+                })
             })?;
             note(format_args!("recipe: {}", path.display()));
         }

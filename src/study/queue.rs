@@ -73,7 +73,7 @@ pub fn run_all(
     for (planned, result) in ended {
         let read = |run: &&Planned| run.after.as_ref() == Some(&planned.name()) && !run.reads_weights();
         let checkpoint = folder.run(&planned.name()).join(CHECKPOINT_FOLDER);
-        if result.failed.is_none() && !checkpoint.exists() && waiting.runs.iter().any(|run| read(run)) {
+        if result.failed.is_none() && !checkpoint.exists() && waiting.runs.iter().any(read) {
             waiting.runs.insert(0, planned);
             continue;
         }

@@ -38,8 +38,8 @@ impl Trainer {
                 continue;
             }
             let after = self.optimizer.look_ahead(self.model.arena(), rows, &own, factor, losses)??;
-            for (target, (before, after)) in before.iter().zip(after).enumerate() {
-                affinity[target][source] = before.zip(after).map(|(before, after)| f64::from(1.0 - after / before));
+            for ((to, before), after) in affinity.iter_mut().zip(&before).zip(after) {
+                to[source] = before.zip(after).map(|(before, after)| f64::from(1.0 - after / before));
             }
         }
         Ok(affinity)

@@ -48,7 +48,7 @@ pub(crate) const CASES: &[Case] = &[
     // Studies
     args("study base.toml --methods cagrd", &["`--methods`: found `cagrd`", "did you mean `cagrad`?"]),
     args("study base.toml --methods fixed", &["`--methods`: found `fixed`", "`search`"]),
-    args("study base.toml --fractions 1.5", &["`--fractions`: found `1.5`", "numbers between 0 and 1"]),
+    args("study base.toml --fractions 1.5", &["`--fractions`: found 1.5", "numbers between 0 and 1"]),
     args("study base.toml --target mod", &["`--target`: found `mod`", "`mood`"]),
     args("study base.toml --tasks mood", &["found one task", "at least two", "mtl-zoo finetune"]),
     args("study base.toml --seeds 0", &["'--seeds <N>'", "at least 1"]),

@@ -109,9 +109,9 @@ fn lists_cards_and_completions() {
     assert_eq!(super::keys(&all), ["backbones", "tasks", "recipes", "heads", "balance"]);
     assert!(all["recipes"].as_array().unwrap().iter().any(|recipe| recipe["name"] == "sentiment"));
     assert!(run(&["list", "tasks"]).ok().contains("vader-nyt      Sentiment intensity"));
-    let methods = run(&["list", "balance", "--json"]).json()["balance"].take();
+    let methods = run(&["list", "balance", "--json"]).json();
     for (method, entry) in methods.as_array().unwrap().iter().zip(mtl_zoo::balance::methods()) {
-        assert_eq!(super::keys(method), ["name", "needs", "paper", "cost", "summary", "parameters"]);
+        assert_eq!(super::keys(method), ["name", "needs", "paper", "extra_cost", "summary", "parameters"]);
         assert_eq!(method["name"], entry.name);
     }
     let table = run(&["list", "balance"]).ok();
