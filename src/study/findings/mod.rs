@@ -1,9 +1,29 @@
 //! From the runs of a study to its report.
 
-use super::RunResult;
-use super::report::{Answering, Report, TaskFacts};
-use super::runs::Runs;
-use super::{advice, conflict, generalization, headline, labels, method, time, transfer};
+mod advice;
+mod changes;
+mod conflict;
+mod delta_m;
+mod effect;
+mod generalization;
+mod grouping;
+mod headline;
+mod labels;
+mod method;
+mod numbers;
+mod runs;
+mod statistics;
+#[cfg(test)]
+mod tests;
+mod time;
+mod transfer;
+
+pub use changes::{Changes, advised};
+
+use crate::study::RunResult;
+use crate::study::report::{Answering, Report, TaskFacts};
+use runs::Runs;
+
 use indexmap::IndexMap;
 
 /// Version of `report.json`.

@@ -1,11 +1,11 @@
 //! Learning curves of one task, and the labels that joint training saves.
 
-use super::Arm;
 use super::numbers;
-use super::report::{AtRows, Estimate, Labels, LabelsSaved};
 use super::runs::Runs;
 use super::statistics::{RESAMPLES, isotonic, mean, mean_interval, rows_for};
 use crate::data::random::Random;
+use crate::study::Arm;
+use crate::study::report::{AtRows, Estimate, Labels, LabelsSaved};
 use std::collections::BTreeMap;
 
 /// Tells the draws of seeds from others.

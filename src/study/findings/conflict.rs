@@ -1,10 +1,11 @@
 //! Gradients that point against each other.
 
 use super::effect::verdict;
-use super::report::{Conflict, Estimate, LayerConflict, PairConflict, Verdict};
+use super::numbers;
 use super::runs::Runs;
 use super::statistics::{Inference, Part, holm, infer, mean, variance};
-use super::{RunResult, numbers};
+use crate::study::{Cosines, RunResult};
+use crate::study::report::{Conflict, Estimate, LayerConflict, PairConflict, Verdict};
 use indexmap::{IndexMap, IndexSet};
 
 /// Blocks of steps of a single run, whose means count as independent.
@@ -62,7 +63,7 @@ fn series(run: &RunResult, pair: [&str; 2], layer: Option<&str>) -> Series {
     let [Some(row), Some(column)] = pair.map(|task| run.tasks.get_index_of(task)) else { return Vec::new() };
     let mut steps: Vec<_> = run.conflicts.iter().collect();
     steps.sort_by_key(|step| step.step);
-    let value = |step: &&super::Cosines| {
+    let value = |step: &&Cosines| {
         let matrix = match layer {
             Some(layer) => step.layers.get(layer)?,
             None => &step.whole,

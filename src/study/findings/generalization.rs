@@ -1,11 +1,11 @@
 //! What joint training did to each task.
 
-use super::Arm;
 use super::delta_m::delta_m;
 use super::effect::{Comparison, correct};
-use super::report::{ArmScores, Estimate, Generalization, TaskScores};
 use super::runs::Runs;
 use super::statistics::{mean, mean_interval};
+use crate::study::{Arm, RunResult};
+use crate::study::report::{ArmScores, Estimate, Generalization, TaskScores};
 
 /// Each task alone, and every joint arm against that. Holm's correction is over all tasks of all joint arms.
 pub(super) fn generalization(runs: &Runs) -> Generalization {
@@ -51,7 +51,7 @@ fn methods(runs: &Runs) -> Vec<String> {
 fn task_scores(runs: &Runs, arm: &Arm, task: &str, effect: bool) -> Option<TaskScores> {
     let seeds = runs.scores(arm, task);
     let test = mean_interval(&seeds.iter().copied().flatten().collect::<Vec<_>>())?;
-    let scored = |run: &&super::RunResult| runs.score(arm, run.seed, task).is_some();
+    let scored = |run: &&RunResult| runs.score(arm, run.seed, task).is_some();
     let train: Option<Vec<f64>> = runs
         .of(arm)
         .into_iter()

@@ -1,9 +1,9 @@
 //! Δm: what an arm is worth over all tasks.
 
-use super::Arm;
 use super::effect::Comparison;
 use super::runs::Runs;
 use super::statistics::{Inference, Part, infer, mean, variance};
+use crate::study::Arm;
 
 /// Mean over tasks of the change in percent, oriented so that more is better (Maninis et al. 2019, equation 4).
 pub(super) struct DeltaM {

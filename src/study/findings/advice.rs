@@ -5,10 +5,10 @@ use super::delta_m::{DeltaM, delta_m};
 use super::grouping::groups;
 use super::headline::{describe, effects, recipe_arm};
 use super::numbers;
-use super::report::{Advice, Certainty, Effect, Estimate, Report, Verdict};
 use super::runs::Runs;
 use super::statistics::holm;
-use super::{Arm, RunResult};
+use crate::study::report::{Advice, Certainty, Effect, Estimate, Report, Verdict};
+use crate::study::{Arm, RunResult};
 
 /// Everything that the runs give reason for.
 pub(super) fn advice(report: &Report, runs: &Runs) -> Vec<Advice> {

@@ -1,10 +1,11 @@
 //! How a study was done, as a paragraph for a paper.
 
+use super::numbers;
 use super::numbers::{count, list, plural};
-use super::report::Report;
 use super::runs::Runs;
 use super::statistics::RESAMPLES;
-use super::{Arm, numbers};
+use crate::study::Arm;
+use crate::study::report::Report;
 
 /// Says what was really done: sections that have no runs are not spoken of.
 pub(super) fn method(report: &Report, runs: &Runs) -> String {

@@ -1,8 +1,9 @@
 //! The runs of a study that got through, by arm and seed.
 
+use super::About;
 use super::statistics::{Examples, resample};
-use super::{Arm, RunResult, findings::About};
 use crate::metrics::Metric;
+use crate::study::{Arm, RunResult};
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 //! Numbers in sentences.
 
-use super::report::Estimate;
+use crate::study::report::Estimate;
 
 /// A score: three decimals, fewer of large numbers.
 pub(super) fn score(value: f64) -> String {

@@ -1,9 +1,9 @@
 //! The effect of one arm against another on a task.
 
-use super::Arm;
-use super::report::{Effect, Estimate, Verdict};
 use super::runs::Runs;
 use super::statistics::{Inference, Part, RESAMPLES, holm, infer, mean, variance};
+use crate::study::Arm;
+use crate::study::report::{Effect, Estimate, Verdict};
 
 /// Two arms compared on a task, seed by seed.
 ///

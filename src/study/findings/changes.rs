@@ -1,7 +1,7 @@
 //! Changes to the recipe that a report gives sure reason for.
 
 use super::grouping::groups;
-use super::report::{ArmScores, Certainty, Report};
+use crate::study::report::{ArmScores, Certainty, Report};
 use indexmap::IndexMap;
 
 /// What to write into another recipe; nothing that chance could explain.

@@ -1,8 +1,8 @@
 //! What joint training did, in a sentence.
 
 use super::numbers;
-use super::report::{ArmScores, Effect, Estimate, Report, Verdict};
 use crate::metrics::Metric;
+use crate::study::report::{ArmScores, Effect, Estimate, Report, Verdict};
 
 /// So many tasks are named; of the others, their number.
 const NAMED: usize = 3;

@@ -1,10 +1,10 @@
 //! Which task helps which.
 
-use super::Arm;
 use super::effect::{Comparison, correct, pooled};
-use super::report::{Effect, Estimate, Foretold, Matrix, Transfer};
 use super::runs::Runs;
 use super::statistics::{Part, mean, mean_interval, rank_correlation};
+use crate::study::{Arm, RunResult};
+use crate::study::report::{Effect, Estimate, Foretold, Matrix, Transfer};
 
 /// The matrices of transfer; `None` if no run tells of any.
 ///
@@ -75,7 +75,7 @@ fn effects(matrix: &Matrix<Comparison>, variances: &[Option<Part>]) -> Matrix<Ef
 fn affinity(runs: &Runs, tasks: &[&String]) -> Matrix<Estimate> {
     let joint = runs.of(&runs.recipe_arm());
     compare_all(tasks, |target, source| {
-        let of_run = |run: &&super::RunResult| {
+        let of_run = |run: &&RunResult| {
             let [row, column] = [run.tasks.get_index_of(target)?, run.tasks.get_index_of(source)?];
             let values = run.affinities.iter().filter_map(|step| *step.lookahead.get(row)?.get(column)?);
             mean(&values.filter(|value| value.is_finite()).collect::<Vec<_>>())

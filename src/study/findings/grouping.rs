@@ -1,6 +1,6 @@
 //! Which tasks to train together, from what each two do to each other.
 
-use super::report::{Certainty, Transfer, Verdict};
+use crate::study::report::{Certainty, Transfer, Verdict};
 
 /// Groups of tasks, by number, and how sure it is.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,9 +1,9 @@
 //! What training together costs, and how soon it is as good.
 
-use super::report::{Cost, Reached, TimeCurve, TimeSpent};
 use super::runs::Runs;
 use super::statistics::mean;
-use super::{Arm, RunResult};
+use crate::study::report::{Cost, Reached, TimeCurve, TimeSpent};
+use crate::study::{Arm, RunResult};
 
 /// Curves and costs of each task alone and of the recipe's joint runs.
 pub(super) fn time(runs: &Runs) -> TimeSpent {
