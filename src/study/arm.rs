@@ -70,4 +70,17 @@ impl Arm {
             Self::Labels { task, rows, joint: false } => format!("{rows} labels of {task} alone"),
         }
     }
+
+    /// Whether the scores of this task are of use: learning curves are of one.
+    pub fn scores(&self, name: &str) -> bool {
+        match self {
+            Self::Labels { task, .. } => task == name,
+            _ => true,
+        }
+    }
+
+    /// Whether its scores on training rows are of use.
+    pub fn scores_training_rows(&self) -> bool {
+        matches!(self, Self::Single { .. } | Self::Joint { .. })
+    }
 }

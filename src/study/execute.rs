@@ -1,13 +1,15 @@
 //! One run of a study: trained in its folder, scored, and remembered as a result.
 
-use super::Planned;
 use super::folder::StudyFolder;
 use super::result::{Affinity, Clock, Cosines, Evaluated, RunResult, TaskResult};
+use super::{Arm, Planned};
 use crate::data::TokenCache;
 use crate::error::{Error, IoContext, Result};
 use crate::hub::HubFiles;
 use crate::recipe::Balance;
-use crate::train::{CHECKPOINT_FOLDER, Event, MemoryPlan, Observer, Prepared, Run, SEARCH_FILE, Trial, answer};
+use crate::train::{
+    CHECKPOINT_FOLDER, Event, MemoryPlan, Observer, Prepared, PreparedTask, Run, SEARCH_FILE, Trial, answer,
+};
 use indexmap::IndexMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -80,7 +82,13 @@ pub(super) fn execute(
     result.memory = MemoryPlan::new(run.prepared(), run.layout()).total();
     match run.learn(&mut watch) {
         Ok(true) => {
-            result.tasks = score(&mut run)?;
+            result.tasks = score(&mut run, &planned.arm)?;
+            // The weights are those of an evaluation, whose scores are known.
+            let best = run.progress().best_step as usize;
+            let known = watch.curve.iter().find(|evaluated| evaluated.step == best);
+            for (name, task) in &mut result.tasks {
+                task.validation = known.and_then(|evaluated| evaluated.scores.get(name).copied().flatten());
+            }
             if recipe_searches(&run) {
                 result.weights = found_weights(&folder)?;
             }
@@ -122,16 +130,15 @@ fn found_weights(folder: &Path) -> Result<Option<IndexMap<String, f64>>> {
 }
 
 /// Scores of the best step's weights.
-fn score(run: &mut Run) -> Result<IndexMap<String, TaskResult>> {
-    let tasks = run.prepared().tasks.len();
-    (0..tasks).map(|index| score_task(run, index)).collect()
+fn score(run: &mut Run, arm: &Arm) -> Result<IndexMap<String, TaskResult>> {
+    let prepared = run.prepared().clone();
+    let tasks = prepared.tasks.iter().enumerate().filter(|(_, task)| arm.scores(&task.data.name));
+    tasks.map(|(index, task)| score_task(run, index, task, arm.scores_training_rows())).collect()
 }
 
-fn score_task(run: &mut Run, index: usize) -> Result<(String, TaskResult)> {
+fn score_task(run: &mut Run, index: usize, task: &PreparedTask, gap: bool) -> Result<(String, TaskResult)> {
     let precision = run.trainer().precision();
-    let prepared = run.prepared().clone();
     let model = run.trainer().model()?;
-    let task = &prepared.tasks[index];
     let (labels, kind, metric) = (&task.data.labels, task.data.kind, task.metrics[0]);
     let of = |examples| Ok::<_, Error>(answer(model, index, labels, examples, precision)?.1);
     let test = task.test.as_deref().unwrap_or(&task.validation);
@@ -142,12 +149,17 @@ fn score_task(run: &mut Run, index: usize) -> Result<(String, TaskResult)> {
         labels: labels.clone(),
         metric,
         rows: task.train.len(),
-        train: value(&of(&task.train[..task.train.len().min(test.len())])?),
-        validation: value(&of(&task.validation)?),
+        train: if gap { value(&of(&task.train[..training_rows(task)])?) } else { None },
+        validation: None,
         test: value(&answers),
         answers,
     };
     Ok((task.data.name.clone(), result))
+}
+
+/// How many training rows are scored.
+pub(super) fn training_rows(task: &PreparedTask) -> usize {
+    task.train.len().min(task.validation.len())
 }
 
 /// Takes down what a study wants to know of a run in training.

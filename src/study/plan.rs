@@ -1,5 +1,6 @@
 //! Which runs a study needs, and by which recipes.
 
+use super::execute::training_rows;
 use super::report::{Answering, TaskFacts};
 use super::{About, Arm};
 use crate::data::TaskData;
@@ -42,7 +43,7 @@ impl Default for Options {
             fractions: vec![0.25, 0.5],
             labels: true,
             transfer: true,
-            evaluations: 6,
+            evaluations: 5,
         }
     }
 }
@@ -340,9 +341,12 @@ impl Planner<'_> {
         let length = |examples: &[crate::data::Example]| examples.iter().map(|e| e.encoded.ids.len()).sum::<usize>();
         let scored = tasks.map(|task| {
             let test = task.test.as_deref().unwrap_or(&task.validation);
-            evaluations * length(&task.validation) + 2 * length(test)
+            let test = if arm.scores(&task.data.name) { length(test) } else { 0 };
+            let rows = if arm.scores_training_rows() { training_rows(task) } else { 0 };
+            evaluations * length(&task.validation) + test + length(&task.train[..rows])
         });
-        Planned { arm, seed, tokens, scored: scored.sum(), recipe, after: None, keeps_checkpoint: false }
+        let scored = scored.sum();
+        Planned { arm, seed, tokens, scored, recipe, after: None, keeps_checkpoint: false }
     }
 
     /// Tokens of a task that the joint run draws.

@@ -62,9 +62,9 @@ pub struct TaskResult {
     pub metric: Metric,
     /// Rows trained on.
     pub rows: usize,
-    /// The metric on (at most as many as there are test rows, the first) training rows.
+    /// The metric on training rows, the first and at most as many as there are validation rows, where an arm needs it.
     pub train: Option<f64>,
-    /// The metric on validation rows.
+    /// The metric on validation rows, of the best step's evaluation.
     pub validation: Option<f64>,
     /// The metric on test rows (on validation rows for a task without any).
     pub test: Option<f64>,

@@ -4,8 +4,8 @@ use super::effect::verdict;
 use super::numbers;
 use super::runs::Runs;
 use super::statistics::{Inference, Part, holm, infer, mean, variance};
-use crate::study::{Cosines, RunResult};
 use crate::study::report::{Conflict, Estimate, LayerConflict, PairConflict, Verdict};
+use crate::study::{Cosines, RunResult};
 use indexmap::{IndexMap, IndexSet};
 
 /// Blocks of steps of a single run, whose means count as independent.

@@ -4,8 +4,8 @@ use super::delta_m::delta_m;
 use super::effect::{Comparison, correct};
 use super::runs::Runs;
 use super::statistics::{mean, mean_interval};
-use crate::study::{Arm, RunResult};
 use crate::study::report::{ArmScores, Estimate, Generalization, TaskScores};
+use crate::study::{Arm, RunResult};
 
 /// Each task alone, and every joint arm against that. Holm's correction is over all tasks of all joint arms.
 pub(super) fn generalization(runs: &Runs) -> Generalization {

@@ -3,8 +3,8 @@
 use super::effect::{Comparison, correct, pooled};
 use super::runs::Runs;
 use super::statistics::{Part, mean, mean_interval, rank_correlation};
-use crate::study::{Arm, RunResult};
 use crate::study::report::{Effect, Estimate, Foretold, Matrix, Transfer};
+use crate::study::{Arm, RunResult};
 
 /// The matrices of transfer; `None` if no run tells of any.
 ///
