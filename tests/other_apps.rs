@@ -84,6 +84,8 @@ fn make(dir: &Path, dtype: CheckpointDtype, max_tokens: usize) {
         training: TrainingInfo { seed: 0, steps: 0, tokens: 0, best_step: 0 },
         versions: Versions { mtl_zoo: "0".into(), candle: "0".into() },
         recipe: Value::Null,
+        merged: Vec::new(),
+        trunk: None,
         sha256: IndexMap::new(),
     };
     let folder = root().join("zoo/bundled/backbone");

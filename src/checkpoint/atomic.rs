@@ -9,8 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Files of a checkpoint that go with it when it is replaced; all others in its folder are kept.
-const OWN_FILES: [&str; 11] = [
+const OWN_FILES: [&str; 12] = [
     MODEL_FILE,
+    super::pieces::HEADS_FILE,
     CONFIG_FILE,
     TOKENIZER_FILE,
     MANIFEST_FILE,

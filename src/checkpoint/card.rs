@@ -82,21 +82,30 @@ fn body(card: &mut String, manifest: &Manifest, options: &CardOptions, title: &s
     let methods = manifest.balance.get("method").and_then(|m| m.as_str()).map(|m| format!(", balancing `{m}`"));
     let (count, noun) = (heads.len(), if heads.len() == 1 { "head" } else { "heads" });
     writeln!(card, "# {title}\n")?;
-    writeln!(
-        card,
-        "A `{}` encoder with {count} {noun}: one forward pass answers all of them.\n\
-         It was fine-tuned jointly from `{base}`{revision} with mtl-zoo {} on candle {}.\n\
-         Training took {} steps and {} tokens with seed {}{}.\n\
-         These are the weights of step {}, the best on the validation scores.\n",
-        backbone.family,
-        versions.mtl_zoo,
-        versions.candle,
-        training.steps,
-        training.tokens,
-        training.seed,
-        methods.unwrap_or_default(),
-        training.best_step,
-    )?;
+    writeln!(card, "A `{}` encoder with {count} {noun}: one forward pass answers all of them.", backbone.family)?;
+    let made = format!("from `{base}`{revision} with mtl-zoo {} on candle {}", versions.mtl_zoo, versions.candle);
+    if manifest.merged.is_empty() {
+        writeln!(
+            card,
+            "It was fine-tuned jointly {made}.\n\
+             Training took {} steps and {} tokens with seed {}{}.\n\
+             These are the weights of step {}, the best on the validation scores.\n",
+            training.steps,
+            training.tokens,
+            training.seed,
+            methods.unwrap_or_default(),
+            training.best_step,
+        )?;
+    } else {
+        let runs = manifest.merged.len();
+        writeln!(card, "The heads come from {runs} runs over the same backbone, {made}.\n")?;
+    }
+    if manifest.trunk.is_some() {
+        writeln!(
+            card,
+            "The backbone is not in this repository: `mtl-zoo merge` puts the heads on it. Its hash is in `{MANIFEST_FILE}`.\n"
+        )?;
+    }
     writeln!(card, "## Heads\n\n| Head | Type | Labels | Metric | Validation | Test |\n|---|---|---|---|---:|---:|")?;
     for (task, head) in heads {
         let HeadInfo { metrics, .. } = head;

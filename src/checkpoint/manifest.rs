@@ -37,6 +37,12 @@ pub struct Manifest {
     /// The resolved recipe.
     #[serde(default)]
     pub recipe: serde_json::Value,
+    /// The runs that the heads come from, where there were several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<MergedInfo>,
+    /// Hash of the backbone's numbers, where the heads lie without it: see [`trunk_sha256`](super::pieces::trunk_sha256).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trunk: Option<String>,
     /// SHA-256 of the checkpoint's files in hexadecimal digits, by file name.
     #[serde(default, deserialize_with = "unique::map")]
     pub sha256: IndexMap<String, String>,
@@ -128,6 +134,18 @@ pub struct TrainingInfo {
     pub tokens: u64,
     /// The step whose weights these are.
     pub best_step: u64,
+}
+
+/// A run that gave a merged checkpoint some of its heads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MergedInfo {
+    /// Its heads.
+    pub heads: Vec<String>,
+    /// How long they were trained.
+    pub training: TrainingInfo,
+    /// The balancing method and its settings.
+    #[serde(default)]
+    pub balance: serde_json::Value,
 }
 
 /// What trained a model.

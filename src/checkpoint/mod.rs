@@ -16,6 +16,7 @@ mod atomic;
 mod card;
 mod header;
 mod manifest;
+pub mod pieces;
 mod predictor;
 mod read;
 mod tensor_file;
@@ -28,7 +29,8 @@ pub use atomic::{check_target, write_folder};
 pub use card::{CardOptions, model_card};
 pub use header::StoredDtype;
 pub use manifest::{
-    BackboneInfo, FORMAT, HeadInfo, HeadScores, InputKind, Manifest, Scores, SplitInfo, TrainingInfo, Versions,
+    BackboneInfo, FORMAT, HeadInfo, HeadScores, InputKind, Manifest, MergedInfo, Scores, SplitInfo, TrainingInfo,
+    Versions,
 };
 pub use predictor::{Answer, Predictor};
 pub use read::CheckpointFolder;

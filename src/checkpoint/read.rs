@@ -92,7 +92,12 @@ impl CheckpointFolder {
     }
 }
 
-fn check_hash(path: &Path, manifest: &Manifest, name: &str, hash: impl FnOnce() -> Result<String>) -> Result<()> {
+pub(super) fn check_hash(
+    path: &Path,
+    manifest: &Manifest,
+    name: &str,
+    hash: impl FnOnce() -> Result<String>,
+) -> Result<()> {
     let (found, expected) = (hash()?, &manifest.sha256[name]);
     if found == *expected {
         return Ok(());
@@ -103,7 +108,7 @@ fn check_hash(path: &Path, manifest: &Manifest, name: &str, hash: impl FnOnce() 
 }
 
 /// Refuses what is absent or no file: to open a pipe can wait for ever.
-fn require_file(path: &Path) -> Result<u64> {
+pub(super) fn require_file(path: &Path) -> Result<u64> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(metadata.len()),
         Ok(_) => Err(io::Error::other("not a regular file")).at("read", path),

@@ -192,7 +192,11 @@ impl StoredTensor<'_> {
         Ok(())
     }
 
-    fn expect_float(&self) -> Result<()> {
+    /// Checks that the values are floating-point numbers of 16 or 32 bits.
+    ///
+    /// # Errors
+    /// [`Fault::Dtype`].
+    pub fn expect_float(&self) -> Result<()> {
         if self.is_float() {
             return Ok(());
         }

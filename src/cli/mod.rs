@@ -7,6 +7,7 @@ pub mod failure;
 mod finetune;
 mod inspect;
 mod list;
+mod merge;
 mod output;
 mod predict;
 mod predict_input;
@@ -53,6 +54,7 @@ enum Command {
     Predict(predict::Predict),
     Inspect(inspect::Inspect),
     List(list::List),
+    Merge(merge::Merge),
     Show(show::Show),
     Completions(completions::Completions),
 }
@@ -73,6 +75,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Predict(command) => done(command.run()),
         Command::Inspect(command) => done(command.run()),
         Command::List(command) => done(command.run()),
+        Command::Merge(command) => done(command.run()),
         Command::Show(command) => done(command.run()),
         Command::Completions(command) => done(command.run(&mut Cli::command())),
     }

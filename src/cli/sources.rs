@@ -5,7 +5,8 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use mtl_zoo::Problem;
 use mtl_zoo::catalog::{BackboneSource, Catalog};
-use mtl_zoo::hub::{HubFiles, HubOptions, resolve_backbone, resolve_checkpoint};
+use mtl_zoo::checkpoint::pieces::PIECE_FILES;
+use mtl_zoo::hub::{HubFiles, HubOptions, resolve, resolve_backbone, resolve_checkpoint};
 use std::collections::HashMap;
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -21,12 +22,19 @@ pub fn backbone(catalog: &Catalog, id: &str, revision: Option<&str>, near: &Path
 
 /// The files of a checkpoint: a folder or a Hub id. A run's folder stands for the checkpoint in it.
 pub fn checkpoint(id: &str) -> Result<HubFiles> {
+    Ok(resolve_checkpoint(&of_run(id), None, &options())?)
+}
+
+/// The files of a checkpoint, or of heads without their backbone.
+pub fn pieces(id: &str) -> Result<HubFiles> {
+    Ok(resolve(&of_run(id), None, &PIECE_FILES, &options())?)
+}
+
+/// The checkpoint's folder in place of its run's.
+fn of_run(id: &str) -> String {
     let inside = Path::new(id).join(mtl_zoo::train::CHECKPOINT_FOLDER);
     let is_run = inside.is_dir() && !Path::new(id).join(mtl_zoo::checkpoint::MANIFEST_FILE).exists();
-    Ok(match inside.to_str() {
-        Some(inside) if is_run => resolve_checkpoint(inside, None, &options())?,
-        _ => resolve_checkpoint(id, None, &options())?,
-    })
+    inside.to_str().filter(|_| is_run).unwrap_or(id).to_owned()
 }
 
 /// Refuses a head that a checkpoint does not have.

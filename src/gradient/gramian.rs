@@ -9,7 +9,7 @@ use std::ops::Range;
 /// Numbers of a row that are multiplied at a time: with sixteen rows they stay in the nearest caches.
 const CHUNK: usize = 1024;
 /// Numbers of a row that one thread takes at a time. Fixed, so that sums do not depend on the number of threads.
-const SPAN: usize = 8 * CHUNK;
+pub(super) const SPAN: usize = 8 * CHUNK;
 /// Rows whose products are summed in registers at the same time.
 const TILE: usize = 4;
 
@@ -28,16 +28,22 @@ impl Rows {
             };
             add(&mut gramians[*part], &used, |i, j| products[i][j]);
         }
+        self.add_tables(parts, &mut gramians);
+        gramians
+    }
+
+    /// Adds what the tables' rows have in the inner products.
+    pub(super) fn add_tables(&self, parts: &Parts, gramians: &mut [Vec<Vec<f64>>]) {
+        let used = self.used();
         for (table, part) in parts.tables().iter().enumerate() {
             let of = |i: usize| &self.tables[used[i]][table];
             add(&mut gramians[*part], &used, |i, j| if i == j { squares(of(i).values()) } else { of(i).dot(of(j)) });
         }
-        gramians
     }
 }
 
 /// Adds a symmetric matrix over some of the rows, given for `j <= i`.
-fn add(gramian: &mut [Vec<f64>], used: &[usize], product: impl Fn(usize, usize) -> f64) {
+pub(super) fn add(gramian: &mut [Vec<f64>], used: &[usize], product: impl Fn(usize, usize) -> f64) {
     for (i, &row) in used.iter().enumerate() {
         for (j, &other) in used.iter().enumerate().take(i + 1) {
             gramian[row][other] += product(i, j);
@@ -54,13 +60,29 @@ fn inner_products(rows: &[&Row], range: Range<usize>) -> Vec<Vec<f64>> {
     let span = |chunk: usize| range.start + chunk * SPAN..(range.start + (chunk + 1) * SPAN).min(range.end);
     let partial: Vec<Vec<f32>> =
         (0..range.len().div_ceil(SPAN)).into_par_iter().map(|chunk| span_products(rows, span(chunk))).collect();
-    let mut sums: Vec<Vec<f64>> = (1..=rows.len()).map(|len| vec![0.0; len]).collect();
-    for part in &partial {
-        for (sums, part) in sums.iter_mut().zip(part.chunks_exact(rows.len())) {
+    sum_up(&partial, rows.len())
+}
+
+/// Products of `count` rows from those over their spans.
+pub(super) fn sum_up(partial: &[Vec<f32>], count: usize) -> Vec<Vec<f64>> {
+    let mut sums: Vec<Vec<f64>> = (1..=count).map(|len| vec![0.0; len]).collect();
+    for part in partial {
+        for (sums, part) in sums.iter_mut().zip(part.chunks_exact(count)) {
             sums.iter_mut().zip(part).for_each(|(sum, value)| *sum += f64::from(*value));
         }
     }
     sums
+}
+
+/// The products of rows over a span of at most [`SPAN`] numbers, given as slices.
+pub(super) fn slice_products(rows: &[&[f32]]) -> Vec<f32> {
+    let (count, len) = (rows.len(), rows.first().map_or(0, |row| row.len()));
+    let mut out = vec![0.0; count * count];
+    for start in (0..len).step_by(CHUNK) {
+        let cut: Vec<&[f32]> = rows.iter().map(|row| &row[start..(start + CHUNK).min(len)]).collect();
+        pulp::Arch::new().dispatch(Products { rows: &cut, out: &mut out });
+    }
+    out
 }
 
 /// The products over the numbers that one thread takes at a time.

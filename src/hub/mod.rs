@@ -8,6 +8,7 @@ mod download;
 #[cfg(feature = "hub")]
 mod problems;
 
+use crate::checkpoint::pieces::HEADS_FILE;
 use crate::error::{Error, Fault, Problem, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -161,6 +162,9 @@ fn local(id: &str, files: &FileList) -> Result<HubFiles> {
                 MODEL_FILE => "only safetensors are read; convert other weights with Python's `save_pretrained`",
                 TOKENIZER_FILE => {
                     "save the tokenizer with Python's `AutoTokenizer.from_pretrained(..).save_pretrained(..)`"
+                }
+                _ if folder.join(HEADS_FILE).is_file() => {
+                    "these are heads without their backbone; `mtl-zoo merge FOLDER --out CHECKPOINT` puts them on it"
                 }
                 _ => "copy or download the folder again",
             };

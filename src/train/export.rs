@@ -53,6 +53,8 @@ pub fn export(prepared: &Prepared, model: &MultiTask, results: &Results, dir: &P
         training: results.training.clone(),
         versions: Versions { mtl_zoo: env!("CARGO_PKG_VERSION").into(), candle: "0.11".into() },
         recipe: json!(recipe),
+        merged: Vec::new(),
+        trunk: None,
         sha256: IndexMap::new(),
     };
     write(

@@ -251,8 +251,7 @@ impl Trainer {
                 let factors = self.balance.traces(losses, &measured(gramians));
                 let factors: Vec<_> =
                     (0..self.parts.count()).map(|part| factors[part.min(factors.len() - 1)].clone()).collect();
-                traces.follow(rows, &self.parts, &factors);
-                *gramians = rows.gramians(&self.parts);
+                *gramians = traces.follow(rows, &self.parts, &factors);
                 self.balance.weights(losses, &measured(gramians))
             }
             History::Squares(squares) => {

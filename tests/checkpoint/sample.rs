@@ -50,6 +50,8 @@ pub fn manifest() -> Manifest {
         training: TrainingInfo { seed: 3, steps: 100, tokens: 5000, best_step: 80 },
         versions: Versions { mtl_zoo: "0.1.0".into(), candle: "0.11.1".into() },
         recipe: json!({"name": "sample"}),
+        merged: Vec::new(),
+        trunk: None,
         sha256: IndexMap::new(),
     }
 }
