@@ -18,6 +18,7 @@ mod header;
 mod manifest;
 pub mod pieces;
 mod predictor;
+mod publication;
 mod read;
 mod tensor_file;
 mod tensor_writer;
