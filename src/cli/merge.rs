@@ -60,6 +60,6 @@ impl Merge {
             );
         }
         output::note(format_args!("heads: {}", manifest.heads.keys().cloned().collect::<Vec<_>>().join(", ")));
-        output::print(format_args!("checkpoint: {}\n", self.out.display()))
+        Ok(output::print(format_args!("checkpoint: {}", self.out.display()))?)
     }
 }

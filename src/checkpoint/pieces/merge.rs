@@ -3,7 +3,7 @@
 use super::heads::{keep, widest};
 use super::{HeadsFolder, trunk_sha256};
 use crate::checkpoint::{
-    CONFIG_FILE, CardOptions, CheckpointContents, CheckpointFolder, MANIFEST_FILE, MODEL_FILE, Manifest,
+    CONFIG_FILE, CardOptions, CheckpointContents, CheckpointFolder, MANIFEST_FILE, MODEL_FILE, Manifest, MergedInfo,
     TOKENIZER_FILE, TensorData, TensorFile, write,
 };
 use crate::error::{Error, Fault, IoContext, Problem, Result};

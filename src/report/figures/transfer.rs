@@ -51,7 +51,7 @@ impl Kind {
                 "What the column's task adds to the row's task in joint training, against joint training without it."
             }
             Self::Affinity => {
-                "By how much a step on the column's task alone lowers the loss of the row's task, in thousandths, mean over the run (TAG)."
+                "By how much a step on the column's task alone lowers the loss of the row's task, in thousandths, median over the run (after TAG)."
             }
         }
     }

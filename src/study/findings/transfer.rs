@@ -2,7 +2,7 @@
 
 use super::effect::{Comparison, correct, pooled};
 use super::runs::Runs;
-use super::statistics::{Part, mean, mean_interval, rank_correlation};
+use super::statistics::{Part, mean_interval, median, rank_correlation};
 use crate::study::report::{Effect, Estimate, Foretold, Matrix, Transfer};
 use crate::study::{Arm, RunResult};
 
@@ -71,14 +71,15 @@ fn effects(matrix: &Matrix<Comparison>, variances: &[Option<Part>]) -> Matrix<Ef
     effects
 }
 
-/// The mean affinity over the steps of the recipe's joint runs, with an interval over seeds.
+/// The median affinity over the steps of the recipe's joint runs, with an interval over seeds. TAG takes the mean; but a ratio of
+/// losses of a few rows, which may be near zero, has long tails.
 fn affinity(runs: &Runs, tasks: &[&String]) -> Matrix<Estimate> {
     let joint = runs.of(&runs.recipe_arm());
     compare_all(tasks, |target, source| {
         let of_run = |run: &&RunResult| {
             let [row, column] = [run.tasks.get_index_of(target)?, run.tasks.get_index_of(source)?];
             let values = run.affinities.iter().filter_map(|step| *step.lookahead.get(row)?.get(column)?);
-            mean(&values.filter(|value| value.is_finite()).collect::<Vec<_>>())
+            median(values.filter(|value| value.is_finite()).collect())
         };
         mean_interval(&joint.iter().filter_map(of_run).collect::<Vec<_>>())
     })

@@ -9,5 +9,5 @@ mod transfer_rank;
 pub(super) use bootstrap::{Examples, RESAMPLES, resample};
 pub(super) use holm::holm;
 pub(super) use isotonic::{isotonic, rows_for};
-pub(super) use student::{Inference, Part, infer, mean, mean_interval, variance};
+pub(super) use student::{Inference, Part, infer, mean, mean_interval, median, variance};
 pub(super) use transfer_rank::rank_correlation;
