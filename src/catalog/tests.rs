@@ -145,6 +145,7 @@ fn refusal(kind: CardKind, good: &str, from: &str, to: &str) -> String {
 #[test]
 fn bad_backbones_are_refused() {
     let commit = "revision = '0123456789abcdef0123456789abcdef01234567'";
+    let contradiction = format!("{commit}\npinned = false");
     for (from, to, expected) in [
         ("family = 'bert'", "family = 'roberta'", "3: `family`: found 'roberta', expected \"bert\""),
         ("parameters = 1", "parameters = 0", "4: `parameters`: found 0, expected a number above 0"),
@@ -158,7 +159,7 @@ fn bad_backbones_are_refused() {
         ("org/name", "./here", "2: `revision`: found '0123456789abcdef0123456789abcdef01234567', expected no revision"),
         (commit, "", "`revision`: found no revision, expected a commit"),
         (commit, "revision = 'main'", "2: `revision`: found revision `main`, expected a commit"),
-        (commit, &format!("{commit}\npinned = false"), "3: `pinned`: found `pinned = false` with a commit"),
+        (commit, contradiction.as_str(), "3: `pinned`: found `pinned = false` with a commit"),
     ] {
         let error = refusal(CardKind::Backbone, BACKBONE, from, to);
         assert!(error.contains(expected), "{expected}\n{error}");
