@@ -10,7 +10,17 @@ pub mod bundled;
 #[cfg(feature = "train")]
 mod cards;
 #[cfg(feature = "train")]
+mod hub_file;
+#[cfg(feature = "train")]
+mod languages;
+#[cfg(feature = "train")]
+mod licenses;
+#[cfg(feature = "train")]
 mod store;
+#[cfg(all(test, feature = "train"))]
+mod tests;
+#[cfg(feature = "train")]
+mod validate;
 
 #[cfg(feature = "train")]
 pub use cards::{BackboneCard, BackboneSource, TaskCard};

@@ -3,10 +3,12 @@
 use super::built_in::{self, Texts};
 use super::bundled;
 use super::cards::{BackboneCard, BackboneSource, TaskCard};
+use super::validate;
 use crate::error::{IoContext, Problem, Result};
 use crate::recipe::document::Document;
 use crate::recipe::suggest::nearest;
-use crate::recipe::{Base, CardKind, Cards, SourceFile, explain};
+use crate::recipe::validate::Check;
+use crate::recipe::{Base, CardKind, Cards, Recipe, RecipeSource, SourceFile, explain};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -97,7 +99,7 @@ impl Catalog {
     /// # Errors
     /// When the card is not what a backbone card should be.
     pub fn backbone(&self, name: &str) -> Result<Option<BackboneCard>> {
-        self.backbones.get(name).map(read).transpose()
+        self.backbones.get(name).map(|source| read_backbone(name, source)).transpose()
     }
 
     /// The task card of that name, if there is one.
@@ -105,7 +107,7 @@ impl Catalog {
     /// # Errors
     /// When the card is not what a task card should be. Its `[task]` is checked when a recipe takes it.
     pub fn task(&self, name: &str) -> Result<Option<TaskCard>> {
-        self.tasks.get(name).map(read).transpose()
+        self.tasks.get(name).map(|source| read_task(name, source)).transpose()
     }
 
     /// The text of the recipe card of that name, if there is one.
@@ -115,12 +117,12 @@ impl Catalog {
 
     /// All backbone cards by name; each may be unreadable for itself.
     pub fn backbones(&self) -> impl Iterator<Item = (&str, Result<BackboneCard>)> {
-        self.backbones.iter().map(|(name, source)| (name.as_str(), read(source)))
+        self.backbones.iter().map(|(name, source)| (name.as_str(), read_backbone(name, source)))
     }
 
     /// All task cards by name; each may be unreadable for itself.
     pub fn tasks(&self) -> impl Iterator<Item = (&str, Result<TaskCard>)> {
-        self.tasks.iter().map(|(name, source)| (name.as_str(), read(source)))
+        self.tasks.iter().map(|(name, source)| (name.as_str(), read_task(name, source)))
     }
 
     /// The texts of all recipe cards by name.
@@ -138,6 +140,24 @@ impl Catalog {
         nearest(name, CardKind::ALL.into_iter().flat_map(|kind| self.cards(kind).keys().map(String::as_str)))
     }
 
+    /// Checks every card: what it says, that a recipe of each task can be made, and that each recipe resolves. Nothing is
+    /// downloaded, and no file of data is opened.
+    ///
+    /// # Errors
+    /// The first card that is not what it should be.
+    pub fn validate(&self) -> Result<()> {
+        self.backbones().try_for_each(|(_, card)| card.map(drop))?;
+        for (name, card) in self.tasks() {
+            let card = card?;
+            // The rest of a task may be left to the recipe that takes the card.
+            if ["type", "train"].iter().all(|key| card.task.contains_key(*key)) {
+                Recipe::load(RecipeSource::Tasks { names: &[name.to_owned()], folder: ".".into() }, &[], self)?;
+            }
+        }
+        let recipes = self.recipes.keys();
+        recipes.map(Path::new).try_for_each(|name| Recipe::load(RecipeSource::File(name), &[], self).map(drop))
+    }
+
     /// Where the files of a recipe's backbone are: `id` is a card's name, a folder, or a Hub id. A revision given here
     /// wins over the card's. `near` is where the bundled folder is sought first.
     ///
@@ -153,7 +173,7 @@ impl Catalog {
                 BackboneSource::Hub { id: id.to_owned(), revision }
             });
         };
-        let card: BackboneCard = read(source)?;
+        let card = read_backbone(id, source)?;
         if !is_folder(&card.id) {
             return Ok(BackboneSource::Hub { id: card.id, revision: revision.or(card.revision) });
         }
@@ -190,90 +210,34 @@ impl Cards for Catalog {
         self.cards(kind).keys().map(String::as_str).collect()
     }
 
+    fn check(&self, kind: CardKind, name: &str) -> Result<()> {
+        match kind {
+            CardKind::Backbone => self.backbone(name).map(drop),
+            CardKind::Task => self.task(name).map(drop),
+            CardKind::Recipe => Ok(()),
+        }
+    }
+
     fn bundled(&self, near: &Path) -> Result<PathBuf> {
         bundled::folder(near)
     }
 }
 
-fn is_folder(id: &str) -> bool {
+pub(super) fn is_folder(id: &str) -> bool {
     Path::new(id).is_absolute() || [".", ".."].iter().any(|dots| Path::new(id).starts_with(dots))
 }
 
-fn read<T: DeserializeOwned>(source: &SourceFile) -> Result<T> {
-    explain::read(&Document::parse(source)?)
+fn read_backbone(name: &str, source: &SourceFile) -> Result<BackboneCard> {
+    read(source, |card| validate::backbone(name, card))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::recipe::{Recipe, RecipeSource};
+fn read_task(name: &str, source: &SourceFile) -> Result<TaskCard> {
+    read(source, |card| validate::task(name, card))
+}
 
-    #[test]
-    fn every_file_of_the_zoo_is_compiled_in() {
-        let zoo = Path::new(env!("CARGO_MANIFEST_DIR")).join("zoo");
-        let catalog = Catalog::built_in();
-        for kind in CardKind::ALL {
-            let files = std::fs::read_dir(zoo.join(kind.folder())).unwrap();
-            let names = files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned());
-            let mut names: Vec<_> = names.collect();
-            names.sort();
-            assert_eq!(catalog.names(kind), names);
-        }
-    }
-
-    #[test]
-    fn built_in_cards_are_what_they_should_be() {
-        let catalog = Catalog::built_in();
-        for (name, card) in catalog.backbones() {
-            assert_eq!(card.unwrap().family, "bert", "{name}");
-        }
-        for (name, card) in catalog.tasks() {
-            card.unwrap();
-            let names = [name.to_owned()];
-            let recipe =
-                Recipe::load(RecipeSource::Tasks { names: &names, folder: ".".into() }, &[], &catalog).unwrap();
-            assert!(recipe.tasks[name].train.paths().iter().all(|path| path.is_file()), "{recipe:?}");
-        }
-        for (name, _) in catalog.recipes() {
-            let recipe = Recipe::load(RecipeSource::File(Path::new(name)), &[], &catalog).unwrap();
-            assert_eq!(recipe.name.as_deref(), Some(name));
-            assert!(
-                recipe.tasks.values().all(|task| task.train.paths().iter().all(|path| path.is_file())),
-                "{recipe:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn backbones_are_cards_folders_or_hub_ids() {
-        let catalog = Catalog::built_in();
-        let source = |id: &str, revision| catalog.backbone_source(id, revision, Path::new(".")).unwrap();
-        let BackboneSource::Folder(folder) = source("bundled", None) else { panic!() };
-        assert!(folder.join("model.safetensors").is_file());
-        let hub = |id: &str, revision: Option<&str>| BackboneSource::Hub {
-            id: id.into(),
-            revision: revision.map(Into::into),
-        };
-        assert_eq!(source("all-minilm-l6-v2", Some("v1")), hub("sentence-transformers/all-MiniLM-L6-v2", Some("v1")));
-        assert_eq!(source("org/name", None), hub("org/name", None));
-        assert_eq!(source("./models/mine", None), BackboneSource::Folder("./models/mine".into()));
-        assert_eq!(catalog.suggest("vader-amazn"), Some("vader-amazon"));
-    }
-
-    #[test]
-    fn own_cards_win() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(folder.path().join("tasks")).unwrap();
-        let text =
-            "description = 'mine'\nlicense = 'mit'\nsource = 'me'\n[task]\ntype = 'regression'\ntrain = 'x.csv'\n";
-        std::fs::write(folder.path().join("tasks/vader-nyt.toml"), text).unwrap();
-        std::fs::write(folder.path().join("tasks/bad.toml"), "description = 1\n").unwrap();
-        let mut catalog = Catalog::built_in();
-        catalog.add_folder(folder.path()).unwrap();
-        assert_eq!(catalog.task("vader-nyt").unwrap().unwrap().description, "mine");
-        let error = catalog.task("bad").unwrap_err().to_string();
-        assert!(error.contains("bad.toml:1: `description`: found 1, expected text in quotes"), "{error}");
-        assert!(catalog.task("none").unwrap().is_none());
-        assert_eq!(catalog.find("sentiment").unwrap().0, CardKind::Recipe);
-    }
+fn read<T: DeserializeOwned>(source: &SourceFile, check: impl Fn(&T) -> Check) -> Result<T> {
+    let document = Document::parse(source)?;
+    let card = explain::read(&document)?;
+    check(&card).map_err(|invalid| invalid.located(&document))?;
+    Ok(card)
 }

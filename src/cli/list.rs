@@ -51,6 +51,10 @@ impl What {
     }
 }
 
+/// What it means that a card is not verified.
+pub const NOT_VERIFIED: &str =
+    "id, revision, files and licence were not checked against the Hub; docs/cards.md says how to";
+
 /// Kinds of heads and what they answer.
 const HEADS: [(&str, &str); 4] = [
     ("classification", "one of several labels, of a text or a sentence pair"),
@@ -79,15 +83,20 @@ impl List {
                 What::Balance => {
                     (&["balance", "needs", "paper", "extra cost"], &["name", "needs", "paper", "extra_cost"])
                 }
-                _ => (&[what.name(), ""], &["name", "description"]),
+                What::Backbones | What::Tasks => (&[what.name(), "verified", ""], &["name", "verified", "description"]),
+                What::Recipes | What::Heads => (&[what.name(), ""], &["name", "description"]),
             };
             let cell = |entry: &Value, key: &&str| match *key {
                 "paper" => cited(&text(entry, "paper")),
+                "verified" => entry["verified"].as_bool().map_or("", |yes| if yes { "yes" } else { "no" }).into(),
                 key => text(entry, key),
             };
             let rows: Vec<_> = entries.iter().map(|entry| keys.iter().map(|key| cell(entry, key)).collect()).collect();
             let space = if index > 0 { "\n" } else { "" };
             output::print(format_args!("{space}{}", output::table(header, &rows)))?;
+            if entries.iter().any(|entry| entry["verified"] == false) {
+                output::print(format_args!("verified no: {NOT_VERIFIED}"))?;
+            }
         }
         Ok(())
     }

@@ -1,8 +1,10 @@
 //! `mtl-zoo show`
 
+use super::list::NOT_VERIFIED;
 use super::{inspect, output};
 use mtl_zoo::Problem;
 use mtl_zoo::catalog::Catalog;
+use mtl_zoo::recipe::CardKind;
 use std::path::Path;
 
 const EXAMPLES: &str = "\
@@ -22,8 +24,12 @@ pub struct Show {
 impl Show {
     pub fn run(self) -> anyhow::Result<()> {
         let catalog = Catalog::standard()?;
-        if let Some((_, card)) = catalog.find(&self.name) {
-            return Ok(output::print(card.text.trim_end())?);
+        if let Some((kind, card)) = catalog.find(&self.name) {
+            output::print(card.text.trim_end())?;
+            if is_unverified(&catalog, kind, &self.name) {
+                output::print(format_args!("\n# not verified: {NOT_VERIFIED}"))?;
+            }
+            return Ok(());
         }
         if Path::new(&self.name).exists() || self.name.contains('/') {
             return inspect::Inspect::new(self.name).run();
@@ -34,5 +40,14 @@ impl Show {
         };
         let found = format!("`{}`, which is no card", self.name);
         Err(Problem::new(found, "the name of a card, or a checkpoint", help).key("NAME").argument().into())
+    }
+}
+
+/// Whether a card says of itself that it is not verified; not one that cannot be read.
+fn is_unverified(catalog: &Catalog, kind: CardKind, name: &str) -> bool {
+    match kind {
+        CardKind::Backbone => catalog.backbone(name).is_ok_and(|card| card.is_some_and(|card| !card.verified)),
+        CardKind::Task => catalog.task(name).is_ok_and(|card| card.is_some_and(|card| !card.verified)),
+        CardKind::Recipe => false,
     }
 }

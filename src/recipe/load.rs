@@ -187,6 +187,7 @@ fn fill_from_cards(document: &mut Document, cards: &dyn Cards) -> Result<()> {
                 Problem::new("a card that names a card", "the fields of a task", format!("remove `{nested}`"));
             return Err(card.error(&path(&["task", nested]), problem));
         }
+        cards.check(CardKind::Task, &name)?;
         for (field, value) in fields {
             let at = path(&["tasks", &task, field]);
             match (document.get(&at), value) {

@@ -19,7 +19,7 @@ pub mod suggest;
 mod task;
 mod training;
 #[cfg(feature = "train")]
-mod validate;
+pub(crate) mod validate;
 #[cfg(feature = "train")]
 mod validate_task;
 

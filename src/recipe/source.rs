@@ -57,6 +57,14 @@ pub trait Cards {
     /// The names of all cards of a kind, sorted.
     fn names(&self, kind: CardKind) -> Vec<&str>;
 
+    /// Checks what a card says of itself; a recipe checks what it takes from it.
+    ///
+    /// # Errors
+    /// When the card is not what it should be.
+    fn check(&self, _kind: CardKind, _name: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// The folder with the bundled backbone and data, sought from `near` first.
     ///
     /// # Errors

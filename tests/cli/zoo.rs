@@ -108,7 +108,14 @@ fn lists_cards_and_completions() {
     let all = run(&["list", "--json"]).json();
     assert_eq!(super::keys(&all), ["backbones", "tasks", "recipes", "heads", "balance"]);
     assert!(all["recipes"].as_array().unwrap().iter().any(|recipe| recipe["name"] == "sentiment"));
-    assert!(run(&["list", "tasks"]).ok().contains("vader-nyt      Sentiment intensity"));
+    let tasks = run(&["list", "tasks"]).ok();
+    let row = |name: &str| tasks.lines().find(|line| line.split(' ').next() == Some(name)).unwrap();
+    assert!(row("vader-nyt").contains(" yes ") && row("vader-nyt").contains(" Sentiment intensity"), "{tasks}");
+    assert!(row("sst2").contains(" no ") && tasks.contains("\nverified no: id, revision"), "{tasks}");
+    assert!(!run(&["list", "recipes"]).ok().contains("verified"));
+    let listed = run(&["list", "backbones", "--json"]).json();
+    let minilm = listed.as_array().unwrap().iter().find(|card| card["name"] == "all-minilm-l6-v2").unwrap();
+    assert_eq!((&minilm["verified"], &minilm["parameters"]), (&json!(false), &json!(22_713_216)));
     let methods = run(&["list", "balance", "--json"]).json();
     for (method, entry) in methods.as_array().unwrap().iter().zip(mtl_zoo::balance::methods()) {
         assert_eq!(super::keys(method), ["name", "needs", "paper", "extra_cost", "summary", "parameters"]);
@@ -120,7 +127,10 @@ fn lists_cards_and_completions() {
         "{table}"
     );
     assert!(run(&["show", "sentiment"]).ok().parse::<toml::Table>().unwrap().contains_key("tasks"));
-    assert!(run(&["show", "vader-tweets"]).ok().contains("[task]"));
+    let card = run(&["show", "vader-tweets"]).ok();
+    assert!(card.contains("[task]") && !card.contains("not verified"), "{card}");
+    let card = run(&["show", "sst2"]).ok();
+    assert!(card.contains("\n# not verified: id, revision") && card.parse::<toml::Table>().is_ok(), "{card}");
     let backbone = run(&["inspect", "bundled", "--json"]).json();
     assert_eq!((&backbone["kind"], &backbone["layers"]), (&json!("backbone"), &json!(3)));
     assert!(run(&["inspect", "bundled"]).ok().contains("3 of width 384"));
