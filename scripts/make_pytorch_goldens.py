@@ -5,7 +5,8 @@
     python scripts/make_pytorch_goldens.py
 
 `zip.bin` and `legacy.bin` hold the same tensors, in PyTorch's format of today and in that of before 1.6; `expected.json`
-says what they are. The others each break one promise.
+says what they are. The others each break one promise. The same bytes every time, but for the older format, whose storages
+are named by where they lay in memory.
 """
 
 import collections

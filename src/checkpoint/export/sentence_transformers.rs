@@ -2,7 +2,7 @@
 //!
 //! Pooling `pooler` is the first token, then a dense module with tanh.
 
-use super::folder::{Folder, NamedTensor, json_file, torch_name};
+use super::folder::{Folder, json_file, torch_name};
 use super::source::{Source, pooling_name};
 use super::{ExportFormat, ExportOptions, Exported};
 use crate::checkpoint::{CONFIG_FILE, MODEL_FILE};
@@ -27,12 +27,18 @@ pub(super) fn make(source: &Source<'_>, options: &ExportOptions) -> Result<Folde
     config.set("architectures", json!([class]));
     config.set("torch_dtype", torch_name(source.dtype));
 
+    let mut transformer = json!({"max_seq_length": max_tokens, "do_lower_case": false});
+    if !source.has_pooler() {
+        // Else Python makes a random one, which nothing reads, and says so at length.
+        transformer["model_args"] = json!({"add_pooling_layer": false});
+    }
+
     let module = |index: usize, path: &str, class: &str| json!({"idx": index, "name": index.to_string(), "path": path, "type": format!("sentence_transformers.models.{class}")});
     let mut modules = vec![module(0, "", "Transformer"), module(1, POOLING, "Pooling")];
     let mut files = vec![
         (CONFIG_FILE.to_owned(), config.bytes()),
         (format!("{POOLING}/config.json"), json_file(&pooling_config(pooling, hidden))),
-        ("sentence_bert_config.json".into(), json_file(&json!({"max_seq_length": max_tokens, "do_lower_case": false}))),
+        ("sentence_bert_config.json".into(), json_file(&transformer)),
         (
             "config_sentence_transformers.json".into(),
             json_file(
@@ -53,9 +59,6 @@ pub(super) fn make(source: &Source<'_>, options: &ExportOptions) -> Result<Folde
         tensors.push((format!("{DENSE}/{MODEL_FILE}"), source.pooler("linear")?));
     }
     files.push(("modules.json".into(), json_file(&modules)));
-    if !source.has_pooler() {
-        tensors[0].1.extend(unused_pooler(hidden));
-    }
     let mut notes = source.notes();
     notes.push("heads are left out: sentence-transformers gives the states that they read".into());
     Ok(Folder {
@@ -73,15 +76,6 @@ pub(super) fn make(source: &Source<'_>, options: &ExportOptions) -> Result<Folde
         files,
         tensors,
     })
-}
-
-/// A pooler of zeros, which nothing reads: without one, Python would say at length that it made a random one.
-fn unused_pooler(hidden: usize) -> [NamedTensor; 2] {
-    let zeros = |part: &str, shape: Vec<usize>| {
-        let values = vec![0.0; shape.iter().product()];
-        NamedTensor { name: format!("pooler.dense.{part}"), shape, values }
-    };
-    [zeros("weight", vec![hidden, hidden]), zeros("bias", vec![hidden])]
 }
 
 /// As asked for; else as the head that is asked for; else as all heads that pool do.
