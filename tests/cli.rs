@@ -6,6 +6,8 @@ mod support;
 
 #[path = "cli/answers.rs"]
 mod answers;
+#[path = "cli/export.rs"]
+mod export;
 #[path = "cli/resume.rs"]
 mod resume;
 #[path = "cli/study.rs"]
