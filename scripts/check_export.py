@@ -177,7 +177,7 @@ def check_head(program, checkpoint, manifest, name, folder, report):
         odd = {key: list(value) for key, value in loaded.items() if value and key in ("missing_keys", "unexpected_keys", "mismatched_keys")}
         if odd or type(model).__name__ != made["class"]:
             sys.exit(f"{out}: {type(model).__name__}, {odd}")
-        encoded = encode(AutoTokenizer.from_pretrained(out), items, kind, manifest["max_tokens"])
+        encoded = encode(AutoTokenizer.from_pretrained(out, **kwargs), items, kind, manifest["max_tokens"])
         labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
         if labels != (head["labels"] or [name]):
             sys.exit(f"{out}: labels {labels}")

@@ -117,7 +117,7 @@ fn python(card: &mut String, exported: &Exported, head: &HeadInfo) -> std::fmt::
     writeln!(
         card,
         "```python\nimport torch\nfrom transformers import {auto}, AutoTokenizer\n\n\
-         tokenizer = AutoTokenizer.from_pretrained(\".\")\n\
+         tokenizer = AutoTokenizer.from_pretrained(\".\"{trust})\n\
          model = {auto}.from_pretrained(\".\"{trust}).eval()\n\
          with torch.no_grad():\n    logits = model(**tokenizer({input}, truncation=True, return_tensors=\"pt\")).logits\n\
          print({answer})  # {meaning}\n```\n"

@@ -91,7 +91,9 @@ fn legacy(bytes: &[u8]) -> Read<Archive> {
         at += length;
         Ok::<_, Refusal>((machine, value))
     };
-    (next()?, next()?, next()?);
+    for _ in 0..3 {
+        next()?;
+    }
     let (machine, value) = next()?;
     let tensors = tensors(&machine, &value)?;
     let (machine, keys) = next()?;

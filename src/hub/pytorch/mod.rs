@@ -1,7 +1,7 @@
 //! Weights that a repository has only as `pytorch_model.bin`, converted once to safetensors in the user's cache.
 //!
 //! Such a file is a Python pickle, which can carry code. It is read here without Python and without running anything:
-//! see [`pickle`](self::pickle).
+//! names that rebuild tensors stand for data, and any other name is refused.
 
 mod archive;
 mod pickle;
