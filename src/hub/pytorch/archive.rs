@@ -39,6 +39,9 @@ fn zipped(bytes: &[u8]) -> Read<Archive> {
     let broken =
         |error: zip::result::ZipError| Refusal::new(format!("a broken archive ({error})"), "a whole zip archive");
     let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
+    if zip.has_duplicate_names() {
+        return Err(Refusal::new("an archive with a name twice", "each name once"));
+    }
     let mut entries = HashMap::new();
     for index in 0..zip.len() {
         let entry = zip.by_index_raw(index).map_err(broken)?;
@@ -61,9 +64,7 @@ fn zipped(bytes: &[u8]) -> Read<Archive> {
         let Some(range) = range else {
             return Err(Refusal::new(format!("`{shown}` beyond the end of the file"), "a whole zip archive"));
         };
-        if entries.insert(name, range).is_some() {
-            return Err(Refusal::new(format!("`{shown}` twice"), "each entry once"));
-        }
+        entries.insert(name, range);
     }
     let folder = |root: &&str| root.is_empty() || root.ends_with('/');
     let mut pickles =

@@ -120,7 +120,8 @@ fn tensors(bytes: &[u8]) -> Result<Vec<Values<'_>>, Refusal> {
         };
         let place = storages.get(&storage.key).map(|range| &bytes[range.clone()]);
         let length = storage.len * storage.number.bytes();
-        let Some(stored) = place.filter(|stored| stored.len() == length) else {
+        // Nothing needs no place.
+        let Some(stored) = place.or((length == 0).then_some(&[][..])).filter(|stored| stored.len() == length) else {
             let found = format!("{} bytes for `{}`", place.map_or(0, <[u8]>::len), shown());
             return Err(Refusal::new(found, format!("{length} bytes for its storage of {} numbers", storage.len)));
         };
