@@ -16,7 +16,6 @@ mod transformers;
 use super::{CheckpointFolder, StoredDtype};
 use crate::error::Result;
 use crate::recipe::{CheckpointDtype, Pooling};
-use folder::Folder;
 use serde::Serialize;
 use source::Source;
 use std::path::Path;
