@@ -15,8 +15,8 @@ Examples:
   mtl-zoo export runs/sentiment/checkpoint --format sentence-transformers --out encoder
   mtl-zoo export runs/nli/checkpoint --format transformers --dtype f16 --out nli-f16
 
-Heads with pooling mean or max have no class in transformers: their folder brings its own, and Python opens it with
-trust_remote_code=True. All others open with transformers' standard classes.";
+Heads with pooling mean or max have no class in transformers: their folder brings its own, and
+Python needs trust_remote_code=True. All others open with transformers' standard classes.";
 
 /// Turn a checkpoint into a folder that another library opens.
 ///

@@ -13,7 +13,8 @@ fn a_checkpoint_becomes_folders_of_other_libraries() {
     mtl(at, &["finetune", "five.toml", "--backbone", "./tiny", "--out", "run"]).ok();
     let export = |args: &[&str]| mtl(at, &[&["export", "run"], args].concat());
 
-    let made = export(&["--format", "transformers", "--head", "names", "--dtype", "bf16", "--out", "names", "--json"]).json();
+    let made =
+        export(&["--format", "transformers", "--head", "names", "--dtype", "bf16", "--out", "names", "--json"]).json();
     assert_eq!(made["class"], "BertForTokenClassification");
     assert_eq!((&made["dtype"], &made["max_tokens"], &made["head"]), (&"bf16".into(), &24.into(), &"names".into()));
     for file in made["files"].as_array().unwrap() {
@@ -43,7 +44,9 @@ fn a_backbone_that_is_a_pickle_is_converted_and_said_so() {
     assert!(good.json()["folder"].as_str().unwrap().contains("cache"));
     let bad = mtl(at, &["inspect", "bad"]);
     assert_eq!(bad.code, Some(1));
-    for part in ["bad/pytorch_model.bin: found the Python function or class `posix.system`", "help: ", "nothing was run"] {
+    for part in
+        ["bad/pytorch_model.bin: found the Python function or class `posix.system`", "help: ", "nothing was run"]
+    {
         assert!(bad.stderr.contains(part), "{}", bad.stderr);
     }
 }

@@ -41,9 +41,7 @@ fn body(
     exported: &Exported,
     head: Option<(&str, &HeadInfo)>,
 ) -> std::fmt::Result {
-    // Of a local folder only the name: the path is nobody's business.
-    let id = manifest.backbone.id.rsplit(['/', '\\']).next().unwrap_or_default();
-    let id = if manifest.backbone.revision.is_some() { manifest.backbone.id.as_str() } else { id };
+    let id = base(manifest);
     let others = manifest.heads.len().saturating_sub(1);
     match head {
         Some((name, _)) => writeln!(card, "# {name}\n")?,
@@ -79,6 +77,12 @@ fn body(
         )?,
     }
     exported.notes.iter().try_for_each(|note| writeln!(card, "- {}", sentence(note)))
+}
+
+/// What the backbone was. Of a local folder only the name: the path is nobody's business.
+pub(super) fn base(manifest: &Manifest) -> &str {
+    let id = manifest.backbone.id.as_str();
+    if manifest.backbone.revision.is_some() { id } else { id.rsplit(['/', '\\']).next().unwrap_or_default() }
 }
 
 fn scores(card: &mut String, head: &HeadInfo) -> std::fmt::Result {

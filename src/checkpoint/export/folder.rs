@@ -69,13 +69,14 @@ impl Folder {
         paths.sort();
         self.exported.files = paths;
         let Exported { format, head, pooling, dtype, max_tokens, .. } = &self.exported;
+        let backbone = &manifest.backbone;
         let made_from = json!({
             "format": format,
             "head": head,
             "pooling": pooling,
             "dtype": dtype,
-            "max_tokens": max_tokens,
-            "checkpoint": {"model_sha256": manifest.sha256.get(MODEL_FILE), "backbone": manifest.backbone},
+            "checkpoint": {"model_sha256": manifest.sha256.get(MODEL_FILE), "max_tokens": max_tokens},
+            "backbone": {"id": card::base(manifest), "revision": backbone.revision, "sha256": backbone.sha256},
             "mtl_zoo": env!("CARGO_PKG_VERSION"),
         });
         self.files.push((EXPORT_FILE.into(), json_file(&made_from)));

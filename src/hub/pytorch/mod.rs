@@ -215,7 +215,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
 fn refused(path: &Path, refusal: &Refusal) -> Error {
     let help = match refusal.code {
         true => {
-            "the file asks Python to run code; nothing was run. Do not open it in Python, and choose another repository"
+            "a pickle can run what it names; nothing was run here. Choose another repository, and do not open this file in \
+                 Python unless you trust it"
         }
         false => HELP,
     };
