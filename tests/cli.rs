@@ -6,6 +6,8 @@ mod support;
 
 #[path = "cli/answers.rs"]
 mod answers;
+#[path = "cli/export.rs"]
+mod export;
 #[path = "cli/pieces.rs"]
 mod pieces;
 #[path = "cli/resume.rs"]

@@ -10,10 +10,12 @@
 //!
 //! [`write`](fn@write) makes such a folder in one step: it is there entirely or not at all. [`CheckpointFolder::open`]
 //! believes nothing: each way in which a file can lie is an [`Error::Checkpoint`](crate::Error::Checkpoint) with a
-//! [`Fault`](crate::Fault) of its own; values are plain slices of `f32`. [`Predictor`] puts an opened checkpoint to work.
+//! [`Fault`](crate::Fault) of its own; values are plain slices of `f32`. [`Predictor`] puts an opened checkpoint to work, [`export()`] puts it into the
+//! folders of other libraries.
 
 mod atomic;
 mod card;
+mod export;
 mod header;
 mod manifest;
 pub mod pieces;
@@ -28,6 +30,7 @@ mod write;
 
 pub use atomic::{check_target, write_folder};
 pub use card::{CardOptions, model_card};
+pub use export::{ExportFormat, ExportOptions, Exported, export};
 pub use header::StoredDtype;
 pub use manifest::{
     BackboneInfo, FORMAT, HeadInfo, HeadScores, InputKind, Manifest, MergedInfo, Scores, SplitInfo, TrainingInfo,

@@ -3,6 +3,7 @@
 mod completions;
 mod dry_run;
 mod eval;
+mod export;
 pub mod failure;
 mod finetune;
 mod inspect;
@@ -53,6 +54,7 @@ enum Command {
     Eval(eval::Eval),
     Predict(predict::Predict),
     Inspect(inspect::Inspect),
+    Export(export::Export),
     List(list::List),
     Merge(merge::Merge),
     Show(show::Show),
@@ -74,6 +76,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Eval(command) => done(command.run()),
         Command::Predict(command) => done(command.run()),
         Command::Inspect(command) => done(command.run()),
+        Command::Export(command) => done(command.run()),
         Command::List(command) => done(command.run()),
         Command::Merge(command) => done(command.run()),
         Command::Show(command) => done(command.run()),

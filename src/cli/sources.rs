@@ -48,7 +48,7 @@ pub fn check_head(name: &str, heads: &[&str]) -> Result<()> {
     Err(Problem::new(format!("`{name}`"), expected, help).key("--head").argument().into())
 }
 
-/// Shows downloads as bars on a terminal, else as one line a file.
+/// Shows downloads as bars on a terminal, else as one line a file, and says when weights had to be converted.
 fn options() -> HubOptions {
     let bars: Mutex<HashMap<String, ProgressBar>> = Mutex::default();
     let terminal = io::stderr().is_terminal();
@@ -70,5 +70,6 @@ fn options() -> HubOptions {
             bar.finish();
         }
     };
-    HubOptions { progress: Some(Arc::new(progress)), ..HubOptions::default() }
+    let said = |line: &str| note(format_args!("note: {line}"));
+    HubOptions { progress: Some(Arc::new(progress)), note: Some(Arc::new(said)), ..HubOptions::default() }
 }

@@ -5,7 +5,7 @@
 
 use super::{Encoded, Example, Input, Row, Tokenizer, hex};
 use crate::error::{IoContext, Result};
-use crate::files::write_file;
+use crate::files::{cache_folder, write_file};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -29,19 +29,9 @@ impl TokenCache {
         Self { folder: folder.into() }
     }
 
-    /// The user's: `$MTL_ZOO_CACHE/tokens`, else `$XDG_CACHE_HOME/mtl-zoo/tokens`, else `~/.cache/mtl-zoo/tokens`; `None`
-    /// where none of them is set or `MTL_ZOO_CACHE` is empty.
+    /// The user's: `tokens` in [`cache_folder`]; `None` without one.
     pub fn standard() -> Option<Self> {
-        let base = match std::env::var_os("MTL_ZOO_CACHE") {
-            Some(folder) if folder.is_empty() => return None,
-            Some(folder) => PathBuf::from(folder),
-            None => {
-                let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-                let home = || absolute("HOME").map(|home| home.join(".cache"));
-                absolute("XDG_CACHE_HOME").or_else(home)?.join("mtl-zoo")
-            }
-        };
-        Some(Self::new(base.join("tokens")))
+        Some(Self::new(cache_folder()?.join("tokens")))
     }
 
     /// As [`Tokenizer::examples`], from the cache if it has them. A cache that cannot be read or written changes nothing

@@ -7,6 +7,7 @@
 mod download;
 #[cfg(feature = "hub")]
 mod problems;
+pub mod pytorch;
 
 use crate::checkpoint::pieces::HEADS_FILE;
 use crate::error::{Error, Fault, Problem, Result};
@@ -65,6 +66,9 @@ pub struct HubFiles {
 /// Called with a file's name, the bytes that are there and the bytes that it will have.
 pub type OnProgress = Arc<dyn Fn(&str, u64, u64) + Send + Sync>;
 
+/// Called with a line that a person should see.
+pub type OnNote = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// How the Hub is reached. The default follows the environment.
 #[derive(Clone, Default)]
 pub struct HubOptions {
@@ -80,9 +84,11 @@ pub struct HubOptions {
     pub retries: Option<usize>,
     /// Hears about downloads; has to be quick.
     pub progress: Option<OnProgress>,
+    /// Hears of weights that had to be converted.
+    pub note: Option<OnNote>,
 }
 
-/// Shows neither the token nor the callback.
+/// Shows neither the token nor the callbacks.
 impl fmt::Debug for HubOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { endpoint, cache, offline, retries, .. } = self;
@@ -125,7 +131,7 @@ pub fn resolve_checkpoint(id: &str, revision: Option<&str>, options: &HubOptions
 /// As [`resolve_backbone`] and [`resolve_checkpoint`].
 pub fn resolve(id: &str, revision: Option<&str>, files: &FileList, options: &HubOptions) -> Result<HubFiles> {
     if Path::new(id).is_dir() {
-        return local(id, files);
+        return local(id, files, options);
     }
     if Path::new(id).exists() {
         let help = format!("give the folder that holds {}", files.required.join(", "));
@@ -152,14 +158,18 @@ pub fn resolve(id: &str, revision: Option<&str>, files: &FileList, options: &Hub
     }
 }
 
-fn local(id: &str, files: &FileList) -> Result<HubFiles> {
+fn local(id: &str, files: &FileList, options: &HubOptions) -> Result<HubFiles> {
     let folder = PathBuf::from(id);
-    match files.required.iter().find(|file| !folder.join(file).is_file()) {
-        None => Ok(HubFiles { folder, id: id.to_owned(), revision: None }),
-        Some(file) => {
+    let lacks = |file: &&&str| !folder.join(file).is_file();
+    match files.required.iter().filter(lacks).collect::<Vec<_>>()[..] {
+        [] => Ok(HubFiles { folder, id: id.to_owned(), revision: None }),
+        [file] if *file == MODEL_FILE && is_pytorch(&folder, files) => {
+            Ok(HubFiles { folder: safe_folder(&folder, files, options)?, id: id.to_owned(), revision: None })
+        }
+        [file, ..] => {
             let help = match *file {
                 MANIFEST_FILE => "the folder is no checkpoint of mtl-zoo; `mtl-zoo finetune` makes one from a backbone",
-                MODEL_FILE => "only safetensors are read; convert other weights with Python's `save_pretrained`",
+                MODEL_FILE => "give a folder with safetensors, or with a pytorch_model.bin to convert",
                 TOKENIZER_FILE => {
                     "save the tokenizer with Python's `AutoTokenizer.from_pretrained(..).save_pretrained(..)`"
                 }
@@ -172,6 +182,22 @@ fn local(id: &str, files: &FileList) -> Result<HubFiles> {
             Err(missing(problem.file(&folder), files))
         }
     }
+}
+
+/// Whether the weights in a folder are PyTorch's only. A checkpoint's are never: its hashes are of safetensors.
+pub(crate) fn is_pytorch(folder: &Path, files: &FileList) -> bool {
+    files.what != CHECKPOINT_FILES.what
+        && !folder.join(MODEL_FILE).is_file()
+        && folder.join(pytorch::PYTORCH_FILE).is_file()
+}
+
+/// A folder with the required files for one whose weights are PyTorch's only, see [`pytorch::convert`].
+pub(crate) fn safe_folder(folder: &Path, files: &FileList, options: &HubOptions) -> Result<PathBuf> {
+    let converted = pytorch::convert(folder, files)?;
+    if let Some(note) = &options.note {
+        note(&converted.note);
+    }
+    Ok(converted.folder)
 }
 
 fn missing(problem: Problem, files: &FileList) -> Error {

@@ -53,6 +53,18 @@ pub(crate) const CASES: &[Case] = &[
     args("study base.toml --tasks mood", &["found one task", "at least two", "mtl-zoo finetune"]),
     args("study base.toml --seeds 0", &["'--seeds <N>'", "at least 1"]),
     args("study base.toml --out tiny/config.json", &["tiny/config.json: `--out`: found a file", "a folder for the study"]),
+    // Exports
+    args("export run/checkpoint --format transformers --out new", &["`--head`: found 3 heads: `mood`, `stars`, `names`", "one of them"]),
+    args("export run/checkpoint --format transformers --head mod --out new", &["`--head`: found `mod`", "did you mean `mood`?"]),
+    args("export run/checkpoint --format transformers --head mood --pooling cls --out new", &["`--pooling`: found pooling \"cls\"", "leave --pooling out"]),
+    args("export run/checkpoint --format sentence-transformers --pooling pooler --out new", &["`--pooling`", "the backbone has none"]),
+    args("export run/checkpoint --format sentence-transformers --head names --out new", &["the head `names`, which reads every token"]),
+    args("export run/checkpoint --format transformers --head mood --out run/checkpoint", &["run/checkpoint: found a folder with other files", "an export"]),
+    args("export run/checkpoint --format transformers --head mood --out base.toml", &["base.toml: found a file", "a new folder"]),
+    args("export run/checkpoint --format onnx --head mood --out new", &["`--format`: found onnx", "optimum-cli export onnx --model model new", "--head mood"]),
+    args("export run/checkpoint --format tflite --out new", &["invalid value 'tflite'", "transformers, sentence-transformers, onnx"]),
+    args("export run/checkpoint --format transformers --head mood --dtype f64 --out new", &["invalid value 'f64'", "f32, f16, bf16"]),
+    args("export run/checkpoint --format transformers", &["--out <DIR>"]),
     // Other commands
     args("predict run/checkpoint hello --head mod", &["`--head`: found `mod`", "did you mean `mood`?"]),
     args("predict run/checkpoint --input gone.txt", &["gone.txt: `--input`: found no such file"]),

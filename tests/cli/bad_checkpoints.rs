@@ -38,6 +38,7 @@ pub(crate) const CASES: &[Case] = &[
     manifest(Swap("\"config.json\":", "\"../config.json\":"), &["mtl_zoo.json: `sha256`", "the name of a file in this folder"]),
     manifest(Swap("\"max_tokens\": 16", "\"max_tokens\": 0"), &["mtl_zoo.json: `max_tokens`", "found 0"]),
     manifest(Swap("\"max_tokens\": 16", "\"max_tokens\": 999"), &["max_tokens", "999", "32"]),
+    file("run/checkpoint/model.safetensors", Cut(5000), "export run/checkpoint --format transformers --head mood --out new", &["model.safetensors", "bytes of data"]),
     // The other files
     file("run/checkpoint/mtl_zoo.json", Gone, PREDICT, &["no mtl_zoo.json"]),
     file("run/checkpoint/config.json", Gone, PREDICT, &["no config.json"]),
@@ -52,7 +53,7 @@ pub(crate) const CASES: &[Case] = &[
     file("more.tsv", Gone, "eval run/checkpoint --split validation --head stars", &["more.tsv: found no such file", "--head stars --data FILE"]),
     file("mood.csv", Gone, "eval run/checkpoint --split validation", &["mood.csv: found no such file", "the data of task `mood`"]),
     // Backbones
-    backbone("tiny/model.safetensors", Gone, &["tiny: found no model.safetensors", "only safetensors are read"]),
+    backbone("tiny/model.safetensors", Gone, &["tiny: found no model.safetensors", "pytorch_model.bin to convert"]),
     backbone("tiny/tokenizer.json", Gone, &["tiny: found no tokenizer.json", "save the tokenizer"]),
     backbone("tiny/tokenizer.json", Bytes(b"{}"), &["tokenizer.json", "`tokenizers` library"]),
     backbone("tiny/config.json", Bytes(b"{"), &["config.json", "a JSON object"]),
