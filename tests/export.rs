@@ -76,7 +76,9 @@ fn checkpoint(dir: &Path, heads: Vec<(&str, HeadInfo)>, tokenizer_config: Option
             id: "/home/someone/base".into(),
             revision: None,
             family: "bert".into(),
-            sha256: String::new(),
+            merged: Vec::new(),
+        trunk: None,
+        sha256: String::new(),
         },
         max_tokens: MAX_TOKENS,
         heads: heads.into_iter().map(|(name, head)| (name.to_owned(), head)).collect(),
@@ -85,6 +87,8 @@ fn checkpoint(dir: &Path, heads: Vec<(&str, HeadInfo)>, tokenizer_config: Option
         training: TrainingInfo { seed: 0, steps: 0, tokens: 0, best_step: 0 },
         versions: Versions { mtl_zoo: "0".into(), candle: "0".into() },
         recipe: Value::Null,
+        merged: Vec::new(),
+        trunk: None,
         sha256: IndexMap::new(),
     };
     let tokenizer = fs::read(root().join("zoo/bundled/backbone/tokenizer.json")).unwrap();
