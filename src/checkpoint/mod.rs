@@ -17,6 +17,8 @@ mod card;
 mod header;
 mod manifest;
 mod predictor;
+#[cfg(feature = "hub")]
+mod publish;
 mod read;
 mod tensor_file;
 mod tensor_writer;
@@ -31,6 +33,8 @@ pub use manifest::{
     BackboneInfo, FORMAT, HeadInfo, HeadScores, InputKind, Manifest, Scores, SplitInfo, TrainingInfo, Versions,
 };
 pub use predictor::{Answer, Predictor};
+#[cfg(feature = "hub")]
+pub use publish::publish;
 pub use read::CheckpointFolder;
 pub use tensor_file::{StoredTensor, TensorFile};
 pub use tensor_writer::{TensorData, write_tensors};

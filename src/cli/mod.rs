@@ -12,6 +12,10 @@ mod predict;
 mod predict_input;
 mod predict_output;
 mod progress;
+#[cfg(feature = "hub")]
+mod pull;
+#[cfg(feature = "hub")]
+mod push;
 mod recipe_args;
 mod show;
 mod sources;
@@ -54,6 +58,10 @@ enum Command {
     Inspect(inspect::Inspect),
     List(list::List),
     Show(show::Show),
+    #[cfg(feature = "hub")]
+    Pull(pull::Pull),
+    #[cfg(feature = "hub")]
+    Push(push::Push),
     Completions(completions::Completions),
 }
 
@@ -74,6 +82,10 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Inspect(command) => done(command.run()),
         Command::List(command) => done(command.run()),
         Command::Show(command) => done(command.run()),
+        #[cfg(feature = "hub")]
+        Command::Pull(command) => done(command.run()),
+        #[cfg(feature = "hub")]
+        Command::Push(command) => done(command.run()),
         Command::Completions(command) => done(command.run(&mut Cli::command())),
     }
 }

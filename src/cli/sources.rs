@@ -1,11 +1,13 @@
 //! From what a person names to files on this machine, with downloads shown.
 
-use super::output::note;
+use super::output::{note, warn};
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mtl_zoo::Problem;
 use mtl_zoo::catalog::{BackboneSource, Catalog};
+use mtl_zoo::data::pull_data;
 use mtl_zoo::hub::{HubFiles, HubOptions, resolve_backbone, resolve_checkpoint};
+use mtl_zoo::recipe::Recipe;
 use std::collections::HashMap;
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -21,12 +23,20 @@ pub fn backbone(catalog: &Catalog, id: &str, revision: Option<&str>, near: &Path
 
 /// The files of a checkpoint: a folder or a Hub id. A run's folder stands for the checkpoint in it.
 pub fn checkpoint(id: &str) -> Result<HubFiles> {
+    Ok(resolve_checkpoint(&checkpoint_folder(id), None, &options())?)
+}
+
+/// The checkpoint in a run's folder; anything else as it is.
+pub fn checkpoint_folder(id: &str) -> String {
     let inside = Path::new(id).join(mtl_zoo::train::CHECKPOINT_FOLDER);
     let is_run = inside.is_dir() && !Path::new(id).join(mtl_zoo::checkpoint::MANIFEST_FILE).exists();
-    Ok(match inside.to_str() {
-        Some(inside) if is_run => resolve_checkpoint(inside, None, &options())?,
-        _ => resolve_checkpoint(id, None, &options())?,
-    })
+    inside.to_str().filter(|_| is_run).unwrap_or(id).to_owned()
+}
+
+/// The recipe with its data files from the Hub pulled, and named with their commits.
+pub fn data(mut recipe: Recipe) -> Result<Recipe> {
+    pull_data(&mut recipe, &options())?;
+    Ok(recipe)
 }
 
 /// Refuses a head that a checkpoint does not have.
@@ -40,9 +50,10 @@ pub fn check_head(name: &str, heads: &[&str]) -> Result<()> {
     Err(Problem::new(format!("`{name}`"), expected, help).key("--head").argument().into())
 }
 
-/// Shows downloads as bars on a terminal, else as one line a file.
-fn options() -> HubOptions {
+/// Shows downloads as bars on a terminal, else as one line a file; tells of what was put right.
+pub fn options() -> HubOptions {
     let bars: Mutex<HashMap<String, ProgressBar>> = Mutex::default();
+    let all = MultiProgress::new();
     let terminal = io::stderr().is_terminal();
     let progress = move |file: &str, done: u64, total: u64| {
         let mut bars = bars.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,9 +63,8 @@ fn options() -> HubOptions {
                 return ProgressBar::hidden();
             }
             let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
-            ProgressBar::new(total)
-                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-                .with_message(file.to_owned())
+            let bar = ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            all.add(bar.with_message(file.to_owned()))
         });
         bar.set_length(total);
         bar.set_position(done);
@@ -62,5 +72,6 @@ fn options() -> HubOptions {
             bar.finish();
         }
     };
-    HubOptions { progress: Some(Arc::new(progress)), ..HubOptions::default() }
+    let (progress, warning) = (Some(Arc::new(progress) as _), Some(Arc::new(|text: &str| warn(text)) as _));
+    HubOptions { progress, warning, ..HubOptions::default() }
 }
