@@ -72,6 +72,6 @@ pub fn options() -> HubOptions {
             bar.finish();
         }
     };
-    let (progress, warning) = (Some(Arc::new(progress) as _), Some(Arc::new(|text: &str| warn(text)) as _));
-    HubOptions { progress, warning, ..HubOptions::default() }
+    let warning = |text: &str| warn(text);
+    HubOptions { progress: Some(Arc::new(progress)), warning: Some(Arc::new(warning)), ..HubOptions::default() }
 }

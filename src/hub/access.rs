@@ -99,7 +99,7 @@ impl Access {
     /// An address of the API of a repository.
     pub(super) fn api(&self, request: &Request, segments: &[&str]) -> Url {
         let repository = ["api", request.kind.plural(), &request.owner, &request.name];
-        self.url(&[&repository, segments].concat())
+        self.url(&[&repository[..], segments].concat())
     }
 
     /// The address of a file's bytes.
@@ -222,7 +222,7 @@ impl Patience {
 }
 
 /// Reads a JSON document of a sane length.
-pub(super) async fn json<T: serde::de::DeserializeOwned>(mut response: Response) -> Result<T, Trouble> {
+pub(super) async fn read_json<T: serde::de::DeserializeOwned>(mut response: Response) -> Result<T, Trouble> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         bytes.extend_from_slice(&chunk);

@@ -172,7 +172,7 @@ impl Cache {
         if fs::read_link(&path).is_ok_and(|old| old == target) {
             return Ok(());
         }
-        let temporary = tempfile::Builder::new().prefix(".link-").tempdir_in(folder).at("create", folder)?;
+        let temporary = tempfile::Builder::new().prefix(".link-").tempdir_in(self.folder()).at("create", folder)?;
         let new = temporary.path().join("link");
         symlink(&target, &new).or_else(|_| self.copy(&listed.hash, &new)).at("create", &path)?;
         fs::rename(&new, &path).at("rename", &path)

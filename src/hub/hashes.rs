@@ -79,7 +79,9 @@ impl Hasher {
     pub(super) fn is(&self, hash: &Hash) -> bool {
         let digest = self.0.clone().finish();
         let mut text = String::with_capacity(64);
-        digest.as_ref().iter().for_each(|byte| drop(write!(text, "{byte:02x}")));
+        for byte in digest.as_ref() {
+            let _ = write!(text, "{byte:02x}");
+        }
         text == hash.0
     }
 }

@@ -4,7 +4,7 @@
 //! server that speaks Git LFS.
 
 use super::OnProgress;
-use super::access::{Access, json};
+use super::access::{Access, read_json};
 use super::problems::Request;
 use super::push::Local;
 use super::trouble::Trouble;
@@ -73,7 +73,7 @@ pub(super) fn upload(
         "ref": {"name": request.revision},
     });
     let batch: Batch = access.retry(|| {
-        access.wait(async { json(access.ask(Method::POST, url.clone(), |r| document(r, &body)).await?).await })
+        access.wait(async { read_json(access.ask(Method::POST, url.clone(), |r| document(r, &body)).await?).await })
     })?;
     for file in files {
         let object = batch.objects.iter().find(|object| object.oid == file.sha256);

@@ -1,6 +1,6 @@
 //! Which files a commit has, with their sizes and hashes.
 
-use super::access::{Access, json};
+use super::access::{Access, read_json};
 use super::hashes::Hash;
 use super::names::{RepoKind, is_commit, is_file_path};
 use super::problems::Request;
@@ -101,7 +101,7 @@ pub(super) fn files(
             access.wait(async {
                 let response = access.ask(Method::GET, url.clone(), |request| request).await?;
                 let next = next_page(response.headers());
-                Ok((json(response).await?, next))
+                Ok((read_json(response).await?, next))
             })
         })?;
         let empty = page.is_empty();

@@ -17,14 +17,6 @@ impl RepoKind {
             Self::Dataset => "datasets",
         }
     }
-
-    /// As for people.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Model => "model",
-            Self::Dataset => "data set",
-        }
-    }
 }
 
 /// Owner and name of a Hub id. The parts become folders of the cache.
@@ -54,6 +46,7 @@ pub(super) fn is_revision(revision: &str) -> bool {
 }
 
 /// Whether this is a whole commit hash.
+#[cfg(feature = "hub")]
 pub(super) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

@@ -1,6 +1,6 @@
 //! Files to a repository on the Hub, in one commit.
 
-use super::access::{Access, json};
+use super::access::{Access, read_json};
 use super::hashes::Hash;
 use super::names::{RepoKind, is_commit};
 use super::problems::Request;
@@ -117,7 +117,7 @@ fn prepare(access: &Access, request: &Request, push: &PushOptions) -> Result<Vec
         })?;
     }
     if request.revision != "main" {
-        let branch = || {
+        let branch = || -> Result<(), Trouble> {
             let repository = access.hub.model(&request.owner, &request.name);
             Ok(repository.create_branch().branch(&request.revision).send()?)
         };
@@ -162,7 +162,7 @@ fn send(
     let fill =
         |request: reqwest::RequestBuilder| request.header(CONTENT_TYPE, "application/x-ndjson").body(body.clone());
     let commit: Commit =
-        access.retry(|| access.wait(async { json(access.ask(Method::POST, url.clone(), fill).await?).await }))?;
+        access.retry(|| access.wait(async { read_json(access.ask(Method::POST, url.clone(), fill).await?).await }))?;
     Some(commit.oid).filter(|oid| is_commit(oid)).ok_or_else(|| Trouble::Malformed("no commit".into()))
 }
 
@@ -174,7 +174,9 @@ fn modes(access: &Access, request: &Request, files: &[Local]) -> Result<Vec<Mode
     let body = json!({"files": files.iter().map(asked).collect::<Result<Vec<_>>>()?});
     let url = access.api(request, &["preupload", &request.revision]);
     let modes: Modes = access.retry(|| {
-        access.wait(async { json(access.ask(Method::POST, url.clone(), |request| request.json(&body)).await?).await })
+        access.wait(async {
+            read_json(access.ask(Method::POST, url.clone(), |request| request.json(&body)).await?).await
+        })
     })?;
     match modes.files.iter().find(|mode| mode.should_ignore) {
         Some(mode) => Err(Trouble::Malformed(format!("{} ignored, by the repository's .gitignore", mode.path))),

@@ -31,7 +31,9 @@ fn names_that_lead_elsewhere_are_refused() {
 fn absurd_sizes_and_hashes_are_refused() {
     for size in [u64::MAX, 1 << 50, (1 << 40) + 1] {
         let (server, cache) = (Server::start(&FILES), tempfile::tempdir().unwrap());
-        server.repo(|repo| drop(repo.sizes.insert("model.safetensors".into(), size)));
+        server.repo(|repo| {
+            repo.sizes.insert("model.safetensors".into(), size);
+        });
         let fragments = ["model.safetensors", &size.to_string(), "1 TB"];
         refused(resolve_backbone(ID, None, &options(&server, cache.path())), &fragments);
         assert!(!server.requests().iter().any(|request| request.contains("/resolve/")));
@@ -46,7 +48,9 @@ fn absurd_sizes_and_hashes_are_refused() {
     // A size that is only somewhat wrong shows when the bytes come.
     for size in [0, 5, 24, 1 << 40] {
         let (server, cache) = (Server::start(&FILES), tempfile::tempdir().unwrap());
-        server.repo(|repo| drop(repo.sizes.insert("model.safetensors".into(), size)));
+        server.repo(|repo| {
+            repo.sizes.insert("model.safetensors".into(), size);
+        });
         refused(resolve_backbone(ID, None, &options(&server, cache.path())), &["org/tiny/model.safetensors"]);
         assert!(!cache.path().join("models--org--tiny/snapshots").join(COMMIT).join("model.safetensors").exists());
     }
