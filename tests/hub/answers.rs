@@ -164,7 +164,8 @@ fn tree(repo: &Repo, revision: &str, folder: &str, asked: &Asked) -> Answer {
     let mut answer = Answer::json(&Value::Array(lines[start..end].to_vec()));
     if end < lines.len() {
         let kept = if recursive { "recursive=true&" } else { "" };
-        answer.headers.push(("link", format!("<{}?{kept}cursor={end}>; rel=\"next\"", asked.path)));
+        let address = format!("http://{}{}", asked.headers["host"], asked.path);
+        answer.headers.push(("link", format!("<{address}?{kept}cursor={end}>; rel=\"next\"")));
     }
     answer
 }
