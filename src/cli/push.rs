@@ -50,7 +50,7 @@ impl Push {
             revision: self.revision,
             ..PushOptions::default()
         };
-        let pushed = publish(Path::new(&folder), &self.id, &options, &sources::options())?;
+        let pushed = publish(Path::new(&folder), &self.id, &options, &sources::showing("uploading"))?;
         if self.json {
             return output::print_json(&json!({
                 "id": pushed.id,

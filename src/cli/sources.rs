@@ -50,8 +50,13 @@ pub fn check_head(name: &str, heads: &[&str]) -> Result<()> {
     Err(Problem::new(format!("`{name}`"), expected, help).key("--head").argument().into())
 }
 
-/// Shows downloads as bars on a terminal, else as one line a file; tells of what was put right.
+/// How the Hub is reached. Shows downloads as bars on a terminal, else as one line a file; tells of what was put right.
 pub fn options() -> HubOptions {
+    showing("downloading")
+}
+
+/// As [`options`], with another word for what is done.
+pub fn showing(doing: &'static str) -> HubOptions {
     let bars: Mutex<HashMap<String, ProgressBar>> = Mutex::default();
     let all = MultiProgress::new();
     let terminal = io::stderr().is_terminal();
@@ -59,7 +64,7 @@ pub fn options() -> HubOptions {
         let mut bars = bars.lock().unwrap_or_else(PoisonError::into_inner);
         let bar = bars.entry(file.to_owned()).or_insert_with(|| {
             if !terminal {
-                note(format_args!("downloading {file}"));
+                note(format_args!("{doing} {file}"));
                 return ProgressBar::hidden();
             }
             let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}");

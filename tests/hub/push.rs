@@ -119,7 +119,7 @@ fn a_push_that_breaks_is_tried_again_and_leaves_no_half_commit() {
         server.faults(move |asked| {
             let now = asked.path.contains(path) && broken > 0;
             broken -= usize::from(now);
-            now.then_some([Fault::Wait(429, 0), Fault::Status(500)][broken])
+            now.then(|| [Fault::Wait(429, 0), Fault::Status(500)][broken])
         });
         let options = HubOptions { retries: Some(2), ..options };
         publish(&dir, NEW, &PushOptions::default(), &options).unwrap();
@@ -137,8 +137,10 @@ fn the_program_pushes_a_run() {
     let output = program(&server, folder.path(), &["push", "run/checkpoint", NEW]);
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(out.starts_with(&format!("{}/{NEW}/tree/main\ncommit: ", server.endpoint)), "{out}{err}");
-    let output = program(&server, folder.path(), &["inspect", NEW]);
-    assert!(output.status.success() && text(&output.stdout).contains("topic"), "{}", text(&output.stderr));
+    let output = program(&server, folder.path(), &["pull", NEW]);
+    let place = text(&output.stdout);
+    assert!(text(&output.stderr).contains("checkpoint me/mood at commit"), "{}", text(&output.stderr));
+    CheckpointFolder::open(place.trim_end()).unwrap();
     server.set(|state| state.token = Some("changed".into()));
     let output = program(&server, folder.path(), &["push", "run", NEW]);
     let message = text(&output.stderr);
