@@ -1,6 +1,6 @@
 //! Data files on the Hub: pulled once, pinned to their commit, read from the cache.
 
-use crate::error::{Problem, Result};
+use crate::error::Result;
 use crate::hub::{DataUri, HubOptions, data_file, is_hub_uri};
 use crate::recipe::{Files, Recipe, Split};
 use std::collections::HashMap;
@@ -53,5 +53,5 @@ pub(super) fn local(path: &Path) -> Result<PathBuf> {
 }
 
 fn parse(path: &Path) -> Result<DataUri> {
-    DataUri::parse(&path.to_string_lossy()).map_err(Problem::data)
+    DataUri::parse(&path.to_string_lossy()).map_err(|problem| problem.data())
 }

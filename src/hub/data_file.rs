@@ -40,9 +40,9 @@ impl DataUri {
     ///
     /// # Errors
     /// What is found instead of its parts, without a place: the caller knows it.
-    pub fn parse(uri: &str) -> Result<Self, Problem> {
+    pub fn parse(uri: &str) -> Result<Self, Box<Problem>> {
         let shown = || format!("{:?}", uri.chars().take(200).collect::<String>());
-        let refuse = |help: &str| Err(Problem::new(shown(), FORM, help));
+        let refuse = |help: &str| Err(Box::new(Problem::new(shown(), FORM, help)));
         let Some(rest) = uri.strip_prefix(PREFIX) else {
             return refuse("data is read from data sets: begin with `hf://datasets/`");
         };

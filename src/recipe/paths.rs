@@ -92,7 +92,7 @@ impl Paths<'_> {
         }
         if is_hub_uri(path) {
             let uri = DataUri::parse(&path.to_string_lossy());
-            return uri.map(|uri| uri.to_string().into()).map_err(|problem| self.document.error(key, problem));
+            return uri.map(|uri| uri.to_string().into()).map_err(|problem| self.document.error(key, *problem));
         }
         let joined = match (&self.document.origin(key).0.place.base, path.strip_prefix(BUNDLED)) {
             (Base::BuiltIn, Ok(inside)) => self.cards.bundled(self.near)?.join(inside),

@@ -19,7 +19,7 @@ impl Random {
         match self.below(11) {
             0 => Fault::Status([401, 403, 404, 500, 502, 503][self.below(6) as usize]),
             1 => Fault::Wait(429, 0),
-            2 | 3 | 4 => Fault::Cut(self.below(30) as usize),
+            2..=4 => Fault::Cut(self.below(30) as usize),
             5 => Fault::Slow(self.below(3)),
             6 => Fault::Damaged,
             7 => Fault::Longer,
