@@ -21,6 +21,8 @@ mod manifest;
 pub mod pieces;
 mod predictor;
 mod publication;
+#[cfg(feature = "hub")]
+mod publish;
 mod read;
 mod tensor_file;
 mod tensor_writer;
@@ -37,6 +39,8 @@ pub use manifest::{
     Versions,
 };
 pub use predictor::{Answer, Predictor};
+#[cfg(feature = "hub")]
+pub use publish::publish;
 pub use read::CheckpointFolder;
 pub use tensor_file::{StoredTensor, TensorFile};
 pub use tensor_writer::{TensorData, write_tensors};

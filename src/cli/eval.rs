@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use indexmap::IndexMap;
 use mtl_zoo::checkpoint::{HeadInfo, MANIFEST_FILE, Manifest, Predictor};
 use mtl_zoo::data::{Row, TaskData, labelled_rows, task_data};
+use mtl_zoo::hub::is_hub_uri;
 use mtl_zoo::ops::Precision;
 use mtl_zoo::recipe::{Files, Recipe, Split, Task};
 use mtl_zoo::train::evaluate;
@@ -167,7 +168,7 @@ fn no_recipe(folder: &Path, task: &str) -> anyhow::Error {
 
 /// The recipe has the paths of the machine that trained.
 fn check_files(task: &str, files: &Files) -> Result<(), Error> {
-    match files.paths().iter().find(|path| !path.exists()) {
+    match files.paths().iter().find(|path| !is_hub_uri(path) && !path.exists()) {
         None => Ok(()),
         Some(path) => {
             let help = format!("put it back, or score rows of your own: `--head {task} --data FILE`");

@@ -73,6 +73,7 @@ impl Finetune {
         let near = self.recipe.folder().or(self.resume.as_deref()).unwrap_or(Path::new("."));
         let (id, revision) = (&recipe.backbone.id, recipe.backbone.revision.as_deref());
         let backbone = sources::backbone(catalog, id, revision, near)?;
+        let recipe = sources::data(recipe)?;
         let prepared = Prepared::with_cache(recipe, backbone, TokenCache::standard().as_ref())?;
         dry_run::warnings(&prepared).iter().for_each(warn);
         let folder =

@@ -14,6 +14,10 @@ mod predict;
 mod predict_input;
 mod predict_output;
 mod progress;
+#[cfg(feature = "hub")]
+mod pull;
+#[cfg(feature = "hub")]
+mod push;
 mod recipe_args;
 mod show;
 mod sources;
@@ -58,6 +62,10 @@ enum Command {
     List(list::List),
     Merge(merge::Merge),
     Show(show::Show),
+    #[cfg(feature = "hub")]
+    Pull(pull::Pull),
+    #[cfg(feature = "hub")]
+    Push(push::Push),
     Completions(completions::Completions),
 }
 
@@ -80,6 +88,10 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::List(command) => done(command.run()),
         Command::Merge(command) => done(command.run()),
         Command::Show(command) => done(command.run()),
+        #[cfg(feature = "hub")]
+        Command::Pull(command) => done(command.run()),
+        #[cfg(feature = "hub")]
+        Command::Push(command) => done(command.run()),
         Command::Completions(command) => done(command.run(&mut Cli::command())),
     }
 }

@@ -1,12 +1,14 @@
 //! From what a person names to files on this machine, with downloads shown.
 
-use super::output::note;
+use super::output::{note, warn};
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mtl_zoo::Problem;
 use mtl_zoo::catalog::{BackboneSource, Catalog};
 use mtl_zoo::checkpoint::pieces::PIECE_FILES;
+use mtl_zoo::data::pull_data;
 use mtl_zoo::hub::{HubFiles, HubOptions, resolve, resolve_backbone, resolve_checkpoint};
+use mtl_zoo::recipe::Recipe;
 use std::collections::HashMap;
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -22,19 +24,25 @@ pub fn backbone(catalog: &Catalog, id: &str, revision: Option<&str>, near: &Path
 
 /// The files of a checkpoint: a folder or a Hub id. A run's folder stands for the checkpoint in it.
 pub fn checkpoint(id: &str) -> Result<HubFiles> {
-    Ok(resolve_checkpoint(&of_run(id), None, &options())?)
+    Ok(resolve_checkpoint(&checkpoint_folder(id), None, &options())?)
 }
 
 /// The files of a checkpoint, or of heads without their backbone.
 pub fn pieces(id: &str) -> Result<HubFiles> {
-    Ok(resolve(&of_run(id), None, &PIECE_FILES, &options())?)
+    Ok(resolve(&checkpoint_folder(id), None, &PIECE_FILES, &options())?)
 }
 
-/// The checkpoint's folder in place of its run's.
-fn of_run(id: &str) -> String {
+/// The checkpoint in a run's folder; anything else as it is.
+pub fn checkpoint_folder(id: &str) -> String {
     let inside = Path::new(id).join(mtl_zoo::train::CHECKPOINT_FOLDER);
     let is_run = inside.is_dir() && !Path::new(id).join(mtl_zoo::checkpoint::MANIFEST_FILE).exists();
     inside.to_str().filter(|_| is_run).unwrap_or(id).to_owned()
+}
+
+/// The recipe with its data files from the Hub pulled, and named with their commits.
+pub fn data(mut recipe: Recipe) -> Result<Recipe> {
+    pull_data(&mut recipe, &options())?;
+    Ok(recipe)
 }
 
 /// Refuses a head that a checkpoint does not have.
@@ -48,21 +56,26 @@ pub fn check_head(name: &str, heads: &[&str]) -> Result<()> {
     Err(Problem::new(format!("`{name}`"), expected, help).key("--head").argument().into())
 }
 
-/// Shows downloads as bars on a terminal, else as one line a file, and says when weights had to be converted.
-fn options() -> HubOptions {
+/// How the Hub is reached. Shows downloads as bars on a terminal, else as one line a file; tells of what was put right or converted.
+pub fn options() -> HubOptions {
+    showing("downloading")
+}
+
+/// As [`options`], with another word for what is done.
+pub fn showing(doing: &'static str) -> HubOptions {
     let bars: Mutex<HashMap<String, ProgressBar>> = Mutex::default();
+    let all = MultiProgress::new();
     let terminal = io::stderr().is_terminal();
     let progress = move |file: &str, done: u64, total: u64| {
         let mut bars = bars.lock().unwrap_or_else(PoisonError::into_inner);
         let bar = bars.entry(file.to_owned()).or_insert_with(|| {
             if !terminal {
-                note(format_args!("downloading {file}"));
+                note(format_args!("{doing} {file}"));
                 return ProgressBar::hidden();
             }
             let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
-            ProgressBar::new(total)
-                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-                .with_message(file.to_owned())
+            let bar = ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            all.add(bar.with_message(file.to_owned()))
         });
         bar.set_length(total);
         bar.set_position(done);
@@ -71,5 +84,11 @@ fn options() -> HubOptions {
         }
     };
     let said = |line: &str| note(format_args!("note: {line}"));
-    HubOptions { progress: Some(Arc::new(progress)), note: Some(Arc::new(said)), ..HubOptions::default() }
+    let warning = |text: &str| warn(text);
+    HubOptions {
+        progress: Some(Arc::new(progress)),
+        note: Some(Arc::new(said)),
+        warning: Some(Arc::new(warning)),
+        ..HubOptions::default()
+    }
 }

@@ -99,6 +99,7 @@ impl Study {
         let cores =
             recipe.training.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
         let cache = TokenCache::standard();
+        let recipe = sources::data(recipe)?;
         let prepared = Prepared::with_cache(recipe, backbone, cache.as_ref())?;
         dry_run::warnings(&prepared).iter().for_each(warn);
         let options = self.options()?;

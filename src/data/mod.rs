@@ -9,6 +9,8 @@ pub mod random;
 #[cfg(feature = "train")]
 pub mod readers;
 #[cfg(feature = "train")]
+mod remote;
+#[cfg(feature = "train")]
 pub mod sampler;
 #[cfg(feature = "train")]
 pub mod splits;
@@ -23,6 +25,8 @@ mod token_cache;
 pub mod tokenize;
 
 pub use packing::{Batch, Packed, Targets, TaskBatch};
+#[cfg(feature = "train")]
+pub use remote::pull_data;
 #[cfg(feature = "train")]
 pub use sampler::{Sampler, SamplerState};
 #[cfg(feature = "train")]

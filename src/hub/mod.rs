@@ -4,16 +4,48 @@
 //! `HF_HOME`, `HF_HUB_CACHE`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean there.
 
 #[cfg(feature = "hub")]
+mod access;
+#[cfg(feature = "hub")]
+mod cache;
+mod data_file;
+#[cfg(feature = "hub")]
 mod download;
 #[cfg(feature = "hub")]
+mod fetch;
+#[cfg(feature = "hub")]
+mod hashes;
+#[cfg(feature = "hub")]
+mod lfs;
+#[cfg(feature = "hub")]
+mod listing;
+mod names;
+#[cfg(feature = "hub")]
 mod problems;
+#[cfg(feature = "hub")]
+mod pull;
+#[cfg(feature = "hub")]
+mod push;
 pub mod pytorch;
+#[cfg(feature = "hub")]
+mod token;
+#[cfg(feature = "hub")]
+mod trouble;
+#[cfg(feature = "hub")]
+mod wanted;
+
+pub use data_file::{DataFile, DataUri, data_file, is_hub_uri};
+pub use names::RepoKind;
+#[cfg(feature = "hub")]
+pub use pull::{Pulled, pull};
+#[cfg(feature = "hub")]
+pub use push::{PushOptions, Pushed, push};
 
 use crate::checkpoint::pieces::HEADS_FILE;
 use crate::error::{Error, Fault, Problem, Result};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Name of the tensors' file.
 pub const MODEL_FILE: &str = "model.safetensors";
@@ -68,6 +100,8 @@ pub type OnProgress = Arc<dyn Fn(&str, u64, u64) + Send + Sync>;
 
 /// Called with a line that a person should see.
 pub type OnNote = Arc<dyn Fn(&str) + Send + Sync>;
+/// Called with what went wrong and was put right.
+pub type OnWarning = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How the Hub is reached. The default follows the environment.
 #[derive(Clone, Default)]
@@ -82,10 +116,16 @@ pub struct HubOptions {
     pub offline: Option<bool>,
     /// How often a failed request is tried again.
     pub retries: Option<usize>,
+    /// The wait before that, doubled each time; the Hub may ask for another.
+    pub pause: Option<Duration>,
+    /// How long nothing may come before a connection counts as broken; `HF_HUB_DOWNLOAD_TIMEOUT` if not set.
+    pub timeout: Option<Duration>,
     /// Hears about downloads; has to be quick.
     pub progress: Option<OnProgress>,
     /// Hears of weights that had to be converted.
     pub note: Option<OnNote>,
+    /// Hears of damaged files in the cache.
+    pub warning: Option<OnWarning>,
 }
 
 /// Shows neither the token nor the callbacks.
@@ -137,25 +177,40 @@ pub fn resolve(id: &str, revision: Option<&str>, files: &FileList, options: &Hub
         let help = format!("give the folder that holds {}", files.required.join(", "));
         return Err(Problem::new("a file", format!("the folder of a {}", files.what), help).file(id).hub());
     }
+    let (owner, name, revision) = address(id, revision, files.what)?;
+    #[cfg(feature = "hub")]
+    {
+        let request = problems::Request { kind: RepoKind::Model, owner, name, revision, what: files.what };
+        let found = download::download(&request, &wanted::Wanted::List(files), options)?;
+        Ok(HubFiles { folder: found.folder, id: request.id(), revision: Some(found.commit) })
+    }
+    #[cfg(not(feature = "hub"))]
+    {
+        let _ = (revision, options);
+        Err(without_hub(&format!("{owner}/{name}"), files.what))
+    }
+}
+
+/// Owner, name and revision of `owner/name[@revision]`.
+fn address(id: &str, revision: Option<&str>, what: &str) -> Result<(String, String, String)> {
     let (name, inner) = id.split_once('@').map_or((id, None), |(name, revision)| (name, Some(revision)));
-    let Some((owner, repo)) = repository(name) else {
+    let Some((owner, name)) = names::repository(name) else {
         let help = "check the path, or give a Hub id with its owner, such as `google-bert/bert-base-uncased`";
-        return Err(Problem::new(format!("{id:?}"), "a folder or a Hub id `org/name`", help).key(files.what).hub());
+        return Err(Problem::new(format!("{id:?}"), "a folder or a Hub id `org/name`", help).key(what).hub());
     };
     let revision = revision.or(inner).unwrap_or("main");
-    if !is_revision(revision) {
+    if !names::is_revision(revision) {
         let help = "see the repository's branches, tags and commits";
         return Err(Problem::new(format!("{revision:?}"), "a branch, tag or commit", help).key("revision").hub());
     }
-    #[cfg(feature = "hub")]
-    return download::download(owner, repo, revision, files, options);
-    #[cfg(not(feature = "hub"))]
-    {
-        let _ = options;
-        let help = "build with the feature `hub`, or download the files and give their folder";
-        let expected = format!("a folder, as this program was built without the Hub ({owner}/{repo})");
-        Err(Problem::new(format!("a Hub id {id:?}"), expected, help).key(files.what).hub())
-    }
+    Ok((owner.to_owned(), name.to_owned(), revision.to_owned()))
+}
+
+#[cfg(not(feature = "hub"))]
+fn without_hub(id: &str, what: &str) -> Error {
+    let help = "build with the feature `hub`, or download the files and give their folder";
+    let expected = "files on this machine, as this program was built without the Hub";
+    Problem::new(format!("the Hub id {id}"), expected, help).key(what).hub()
 }
 
 fn local(id: &str, files: &FileList, options: &HubOptions) -> Result<HubFiles> {
@@ -202,30 +257,4 @@ pub(crate) fn safe_folder(folder: &Path, files: &FileList, options: &HubOptions)
 
 fn missing(problem: Problem, files: &FileList) -> Error {
     if files.what == CHECKPOINT_FILES.what { problem.checkpoint(Fault::MissingFile) } else { problem.backbone() }
-}
-
-/// Owner and name of a Hub id. The parts become folders of the cache.
-fn repository(id: &str) -> Option<(&str, &str)> {
-    let (owner, name) = id.split_once('/')?;
-    let good = |part: &str| {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let edge = |b: &u8| matches!(b, b'-' | b'.');
-        (1..=96).contains(&part.len())
-            && part.bytes().all(allowed)
-            && !part.contains("..")
-            && !part.contains("--")
-            && !part.as_bytes().first().is_some_and(edge)
-            && !part.as_bytes().last().is_some_and(edge)
-    };
-    (good(owner) && good(name)).then_some((owner, name))
-}
-
-/// Whether this can be a branch, tag or commit. It becomes a path in the cache.
-fn is_revision(revision: &str) -> bool {
-    let good = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains("..");
-    revision.len() <= 255
-        && revision.split('/').all(good)
-        && !revision
-            .chars()
-            .any(|c| c.is_control() || c.is_whitespace() || matches!(c, '\\' | ':' | '?' | '*' | '[' | '~' | '^'))
 }

@@ -1,10 +1,11 @@
-//! What relative paths of a recipe mean: each starts at the folder of the file that holds it.
+//! What relative paths of a recipe mean: each starts at the folder of the file that holds it. Data on the Hub keeps its name.
 
 use super::document::{Document, KeyPath};
 use super::source::{Base, Cards};
 use super::validate::path as key_path;
 use super::{Files, Recipe, Split};
 use crate::error::{Problem, Result};
+use crate::hub::{DataUri, is_hub_uri};
 use std::path::{Component, Path, PathBuf};
 
 /// Where the bundled folder is, seen from a card that is compiled in.
@@ -88,6 +89,10 @@ impl Paths<'_> {
     fn absolute(&self, key: &[String], path: &Path) -> Result<PathBuf> {
         if path.as_os_str().is_empty() {
             return Ok(PathBuf::new());
+        }
+        if is_hub_uri(path) {
+            let uri = DataUri::parse(&path.to_string_lossy());
+            return uri.map(|uri| uri.to_string().into()).map_err(|problem| self.document.error(key, *problem));
         }
         let joined = match (&self.document.origin(key).0.place.base, path.strip_prefix(BUNDLED)) {
             (Base::BuiltIn, Ok(inside)) => self.cards.bundled(self.near)?.join(inside),

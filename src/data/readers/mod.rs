@@ -9,6 +9,7 @@ mod parquet;
 
 use super::suggest::{did_you_mean, listed, quoted};
 use crate::error::{IoContext, Problem, Result};
+use crate::hub::is_hub_uri;
 use crate::recipe::Format;
 use std::path::Path;
 
@@ -100,6 +101,8 @@ pub fn format_of(path: &Path) -> Result<Format> {
 /// If the file is absent, cannot be read as its format, lacks a column, or holds no record.
 pub fn read_file(path: &Path, format: Option<Format>, columns: &[&str]) -> Result<(Format, Vec<Record>)> {
     let format = format.map_or_else(|| format_of(path), Ok)?;
+    let cached = if is_hub_uri(path) { Some(super::remote::local(path)?) } else { None };
+    let path = cached.as_deref().unwrap_or(path);
     let file = match std::fs::File::open(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let help = "check the path; a relative path in a recipe starts at the recipe's folder";

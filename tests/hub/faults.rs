@@ -1,0 +1,82 @@
+//! Many downloads with random faults: each ends with the right bytes or a clear error, and never with a bad file.
+
+use super::robust::assert_sound;
+use super::server::{Fault, ID, Server};
+use super::{FILES, options};
+use mtl_zoo::hub::{HubOptions, resolve_backbone};
+use std::time::{Duration, Instant};
+
+/// A small generator, so that a failing round can be run again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+
+    fn fault(&mut self) -> Fault {
+        match self.below(11) {
+            0 => Fault::Status([401, 403, 404, 500, 502, 503][self.below(6) as usize]),
+            1 => Fault::Wait(429, 0),
+            2..=4 => Fault::Cut(self.below(30) as usize),
+            5 => Fault::Slow(self.below(3)),
+            6 => Fault::Damaged,
+            7 => Fault::Longer,
+            8 => Fault::Shorter,
+            9 => Fault::Whole,
+            _ => Fault::OtherRange,
+        }
+    }
+}
+
+#[test]
+fn two_hundred_rounds_of_random_faults() {
+    let start = Instant::now();
+    let (mut good, mut refused) = (0, 0);
+    for seed in 0..200 {
+        let (server, elsewhere) = (Server::start(&FILES), Server::start(&[]));
+        let model = FILES[1].1.to_vec();
+        elsewhere.set(|state| drop(state.objects.insert(mtl_zoo::files::sha256_hex(&model), model)));
+        if seed % 3 == 0 {
+            server.set(|state| state.elsewhere = Some(elsewhere.endpoint.clone()));
+        }
+        // From hardly any trouble to hardly anything else.
+        let share = 5 + seed % 19 * 4;
+        for (server, other) in [(&server, 0), (&elsewhere, 1)] {
+            let mut random = Random(seed * 2 + other);
+            server.faults(move |_| if random.below(100) < share { Some(random.fault()) } else { None });
+        }
+        let cache = tempfile::tempdir().unwrap();
+        let options = HubOptions {
+            retries: Some(4),
+            pause: Some(Duration::from_micros(100)),
+            timeout: Some(Duration::from_secs(2)),
+            ..options(&server, cache.path())
+        };
+        for attempt in 0..3 {
+            match resolve_backbone(ID, None, &options) {
+                Ok(files) => {
+                    good += 1;
+                    for (name, bytes) in FILES {
+                        assert_eq!(std::fs::read(files.folder.join(name)).unwrap(), bytes, "seed {seed}: {name}");
+                    }
+                }
+                Err(error) => {
+                    refused += 1;
+                    let text = error.to_string();
+                    let whole = ["found ", "expected ", "help: ", "org/tiny"].iter().all(|part| text.contains(part));
+                    assert!(whole, "seed {seed}, attempt {attempt}: {text}");
+                }
+            }
+            assert_sound(cache.path());
+        }
+        for server in [&server, &elsewhere] {
+            server.set(|state| state.faults = None);
+        }
+        resolve_backbone(ID, None, &options).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_sound(cache.path());
+    }
+    assert!(good > 100 && refused > 100, "{good} good, {refused} refused");
+    println!("{good} good, {refused} refused, {:?}", start.elapsed());
+}
