@@ -1,4 +1,4 @@
-//! Backbones and checkpoints by folder or Hub id.
+//! Backbones, checkpoints and data files by folder or Hub id; checkpoints to the Hub.
 //!
 //! Files from the Hub lie in the cache that Python's `huggingface_hub` uses too, so that nothing is downloaded twice.
 //! `HF_HOME`, `HF_HUB_CACHE`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean there.
