@@ -144,7 +144,6 @@ fn refusals_say_what_to_do() {
 fn missing_files_are_named() {
     for (other, fragments) in [
         ("model.safetensors.index.json", ["in several parts", "max_shard_size"]),
-        ("pytorch_model.bin", ["only safetensors are read", "convert"]),
         ("tf_model.h5", ["no model.safetensors", "only safetensors are read"]),
     ] {
         let cache = tempfile::tempdir().unwrap();
@@ -225,6 +224,27 @@ fn the_environment_is_honoured() {
     assert!(output.status.success() && folder.join("model.safetensors").is_file(), "{output:?}");
     server.requests();
     assert!(child("1").status.success() && server.requests().is_empty());
+}
+
+#[test]
+fn weights_of_pytorch_only_are_converted_and_run_nothing() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pytorch");
+    let pull = |weights: &str| {
+        let weights = fs::read(golden.join(weights)).unwrap();
+        let server = Server::start(&[FILES[0], FILES[2], ("pytorch_model.bin", weights.as_slice())]);
+        let home = tempfile::tempdir().unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", "child_with_an_environment", "--nocapture"]);
+        command.env("HF_ENDPOINT", &server.endpoint).env("HF_HOME", home.path()).env("HF_HUB_OFFLINE", "0");
+        let output = command.env("MTL_ZOO_CACHE", home.path().join("mine")).output().unwrap();
+        let made = fs::read_dir(home.path().join("mine/converted")).into_iter().flatten();
+        let made: Vec<_> = made.map(|entry| entry.unwrap().path().join("model.safetensors")).collect();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned(), made.len(), home)
+    };
+    let (success, said, made, _home) = pull("zip.bin");
+    assert!(success && made == 1, "{said}");
+    let (success, said, made, _home) = pull("system.bin");
+    assert!(!success && made == 0 && said.contains("`posix.system`"), "{said}");
 }
 
 #[test]

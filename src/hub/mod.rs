@@ -182,7 +182,11 @@ pub fn resolve(id: &str, revision: Option<&str>, files: &FileList, options: &Hub
     {
         let request = problems::Request { kind: RepoKind::Model, owner, name, revision, what: files.what };
         let found = download::download(&request, &wanted::Wanted::List(files), options)?;
-        Ok(HubFiles { folder: found.folder, id: request.id(), revision: Some(found.commit) })
+        let folder = match is_pytorch(&found.folder, files) {
+            true => safe_folder(&found.folder, files, options)?,
+            false => found.folder,
+        };
+        Ok(HubFiles { folder, id: request.id(), revision: Some(found.commit) })
     }
     #[cfg(not(feature = "hub"))]
     {

@@ -143,11 +143,6 @@ impl Request {
                 "model.safetensors in several parts".into(),
                 "save it as one file with Python's `save_pretrained(.., max_shard_size=\"100GB\")` and give the folder",
             ),
-            MODEL_FILE if has("pytorch_model.bin") => (
-                "pytorch_model.bin only".into(),
-                "only safetensors are read; see if the repository has a revision `refs/pr/N` with them, or convert it \
-                 with Python's `save_pretrained`",
-            ),
             MODEL_FILE => ("no model.safetensors".into(), "only safetensors are read; choose another repository"),
             MANIFEST_FILE => (
                 "no mtl_zoo.json".into(),

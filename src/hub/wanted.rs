@@ -1,7 +1,8 @@
 //! Which of a repository's files are wanted.
 
 use super::problems::Request;
-use super::{BACKBONE_FILES, CHECKPOINT_FILES, FileList, MANIFEST_FILE};
+use super::pytorch::PYTORCH_FILE;
+use super::{BACKBONE_FILES, CHECKPOINT_FILES, FileList, MANIFEST_FILE, MODEL_FILE};
 use crate::error::{Problem, Result};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -28,7 +29,10 @@ pub(super) struct Chosen {
 impl Chosen {
     fn of(list: &FileList, has: impl Fn(&str) -> bool) -> Self {
         let text = |name: &&str| (*name).to_owned();
-        let required = list.required.iter().map(text).collect();
+        // Weights that are PyTorch's only are converted once they are here.
+        let pickled = list.what == BACKBONE_FILES.what && !has(MODEL_FILE) && has(PYTORCH_FILE);
+        let weights = |name: &&str| if pickled && *name == MODEL_FILE { PYTORCH_FILE.to_owned() } else { text(name) };
+        let required = list.required.iter().map(weights).collect();
         let optional = list.optional.iter().filter(|name| has(name)).map(text).collect();
         Self { what: list.what, required, optional }
     }
