@@ -40,7 +40,7 @@ pub use manifest::{
 };
 pub use predictor::{Answer, Predictor};
 #[cfg(feature = "hub")]
-pub use publish::publish;
+pub use publish::{Publish, publish};
 pub use read::CheckpointFolder;
 pub use tensor_file::{StoredTensor, TensorFile};
 pub use tensor_writer::{TensorData, write_tensors};

@@ -35,31 +35,34 @@ pub struct Merge {
 
 impl Merge {
     pub fn run(self) -> Result<()> {
-        let mut pieces = Vec::new();
-        for id in &self.checkpoints {
-            pieces.push(Piece::open(&sources::pieces(id)?.folder)?);
-        }
-        let whole = pieces.iter().find_map(|piece| match piece {
-            Piece::Checkpoint(checkpoint) => Some(checkpoint),
-            Piece::Heads(_) => None,
-        });
-        let trunk = match whole {
-            Some(checkpoint) => TrunkSource::checkpoint(checkpoint)?,
-            None => {
-                let backbone = &pieces[0].manifest().backbone;
-                let catalog = mtl_zoo::catalog::Catalog::standard()?;
-                let files = sources::backbone(&catalog, &backbone.id, backbone.revision.as_deref(), Path::new("."))?;
-                TrunkSource::backbone(&files)?
-            }
-        };
-        let heads: Vec<&str> = self.heads.iter().map(String::as_str).collect();
-        let manifest = merge(&trunk, &pieces, &heads, &self.out)?;
-        if self.json {
-            return output::print_json(
-                &json!({"checkpoint": self.out, "heads": manifest.heads.keys().collect::<Vec<_>>()}),
-            );
-        }
-        output::note(format_args!("heads: {}", manifest.heads.keys().cloned().collect::<Vec<_>>().join(", ")));
-        Ok(output::print(format_args!("checkpoint: {}", self.out.display()))?)
+        put_together(&self.checkpoints, &self.heads, &self.out, self.json)
     }
+}
+
+/// Puts heads of checkpoints, or of folders of heads, on the backbone that they have or name.
+pub fn put_together(checkpoints: &[String], heads: &[String], out: &Path, json: bool) -> Result<()> {
+    let mut pieces = Vec::new();
+    for id in checkpoints {
+        pieces.push(Piece::open(&sources::pieces(id)?.folder)?);
+    }
+    let whole = pieces.iter().find_map(|piece| match piece {
+        Piece::Checkpoint(checkpoint) => Some(checkpoint),
+        Piece::Heads(_) => None,
+    });
+    let trunk = match whole {
+        Some(checkpoint) => TrunkSource::checkpoint(checkpoint)?,
+        None => {
+            let backbone = &pieces[0].manifest().backbone;
+            let catalog = mtl_zoo::catalog::Catalog::standard()?;
+            let files = sources::backbone(&catalog, &backbone.id, backbone.revision.as_deref(), Path::new("."))?;
+            TrunkSource::backbone(&files)?
+        }
+    };
+    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+    let manifest = merge(&trunk, &pieces, &heads, out)?;
+    if json {
+        return output::print_json(&json!({"checkpoint": out, "heads": manifest.heads.keys().collect::<Vec<_>>()}));
+    }
+    output::note(format_args!("heads: {}", manifest.heads.keys().cloned().collect::<Vec<_>>().join(", ")));
+    Ok(output::print(format_args!("checkpoint: {}", out.display()))?)
 }

@@ -1,15 +1,17 @@
 //! `mtl-zoo pull`
 
-use super::{output, sources};
+use super::{merge, output, sources};
 use anyhow::Result;
 use mtl_zoo::hub::{RepoKind, pull};
 use serde_json::json;
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
   mtl-zoo pull google-bert/bert-base-uncased
   mtl-zoo pull org/name@v1.0 --json
   mtl-zoo pull --dataset org/name --include 'data/*.parquet'
+  mtl-zoo pull org/name --head mood --out mood
 
 Files lie in the cache that Python shares (HF_HOME); a broken download goes on where it stopped.";
 
@@ -29,6 +31,12 @@ pub struct Pull {
     /// Only files whose path matches; may be given several times. `*` also matches `/`.
     #[arg(long, value_name = "GLOB")]
     include: Vec<String>,
+    /// Take only this head, on its backbone, into a checkpoint of its own at --out; may be given several times.
+    #[arg(long = "head", value_name = "HEAD", requires = "out", conflicts_with_all = ["dataset", "include"])]
+    heads: Vec<String>,
+    /// Folder of the checkpoint with the chosen heads.
+    #[arg(long, value_name = "FOLDER", requires = "heads")]
+    out: Option<PathBuf>,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
@@ -36,6 +44,9 @@ pub struct Pull {
 
 impl Pull {
     pub fn run(self) -> Result<()> {
+        if let Some(out) = &self.out {
+            return merge::put_together(&[self.id], &self.heads, out, self.json);
+        }
         let kind = if self.dataset { RepoKind::Dataset } else { RepoKind::Model };
         let pulled = pull(&self.id, kind, &self.include, &sources::options())?;
         if self.json {

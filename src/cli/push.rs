@@ -2,7 +2,7 @@
 
 use super::{output, sources};
 use anyhow::Result;
-use mtl_zoo::checkpoint::publish;
+use mtl_zoo::checkpoint::{Publish, publish};
 use mtl_zoo::hub::PushOptions;
 use serde_json::json;
 use std::path::Path;
@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   mtl-zoo push runs/sentiment/checkpoint me/sentiment
   mtl-zoo push runs/sentiment/checkpoint me/sentiment --private --message \"three epochs\"
+  mtl-zoo push runs/sentiment/checkpoint me/sentiment-heads --heads-only --head amazon
 
 The token comes from HF_TOKEN, or from the file that Python's `hf auth login` writes.";
 
@@ -27,6 +28,12 @@ pub struct Push {
     /// Where to: OWNER/NAME.
     #[arg(value_name = "REPO")]
     id: String,
+    /// Push the heads without the backbone, which the manifest names: a few kilobytes. `mtl-zoo merge` puts them on it.
+    #[arg(long)]
+    heads_only: bool,
+    /// Of these heads; may be given several times [default: all].
+    #[arg(long = "head", value_name = "HEAD", requires = "heads_only")]
+    heads: Vec<String>,
     /// Make the repository private, if it is made now.
     #[arg(long)]
     private: bool,
@@ -50,7 +57,9 @@ impl Push {
             revision: self.revision,
             ..PushOptions::default()
         };
-        let pushed = publish(Path::new(&folder), &self.id, &options, &sources::showing("uploading"))?;
+        let heads: Vec<&str> = self.heads.iter().map(String::as_str).collect();
+        let what = if self.heads_only { Publish::Heads(&heads) } else { Publish::Whole };
+        let pushed = publish(Path::new(&folder), what, &self.id, &options, &sources::showing("uploading"))?;
         if self.json {
             return output::print_json(&json!({
                 "id": pushed.id,
@@ -62,7 +71,10 @@ impl Push {
         output::print(&pushed.url)?;
         output::print(format_args!("commit: {}", pushed.commit))?;
         output::note("pushed. Anyone with access can use it:");
-        output::note(format_args!("  mtl-zoo predict {} \"some text\"", pushed.id));
+        match self.heads_only {
+            true => output::note(format_args!("  mtl-zoo merge {} --out CHECKPOINT", pushed.id)),
+            false => output::note(format_args!("  mtl-zoo predict {} \"some text\"", pushed.id)),
+        }
         Ok(())
     }
 }

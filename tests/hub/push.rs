@@ -6,7 +6,7 @@ mod sample;
 use super::data::{program, text};
 use super::server::{Fault, Server};
 use super::{FILES, options, refused};
-use mtl_zoo::checkpoint::{CheckpointFolder, publish};
+use mtl_zoo::checkpoint::{CheckpointFolder, Publish, publish};
 use mtl_zoo::hub::{HubOptions, PushOptions, resolve_checkpoint};
 use mtl_zoo::{Error, Fault as Broken};
 use sample::write_sample;
@@ -39,7 +39,9 @@ fn what_is_pushed_is_what_is_pulled() {
         let (server, folder) = (serve(), tempfile::tempdir().unwrap());
         server.set(|state| state.part = part);
         let (dir, options) = (sample(folder.path()), with_token(&server, folder.path()));
-        let pushed = publish(&dir, NEW, &PushOptions { private: true, ..PushOptions::default() }, &options).unwrap();
+        let pushed =
+            publish(&dir, Publish::Whole, NEW, &PushOptions { private: true, ..PushOptions::default() }, &options)
+                .unwrap();
         assert_eq!((pushed.id.as_str(), pushed.revision.as_str()), (NEW, "main"));
         assert_eq!(pushed.url, format!("{}/{NEW}/tree/main", server.endpoint));
         assert!(server.state().repos["models/me/mood"].private);
@@ -52,7 +54,7 @@ fn what_is_pushed_is_what_is_pulled() {
         }
         // The same once more sends no large file again.
         server.requests();
-        publish(&dir, NEW, &PushOptions::default(), &options).unwrap();
+        publish(&dir, Publish::Whole, NEW, &PushOptions::default(), &options).unwrap();
         let again = server.requests();
         assert!(!again.iter().any(|request| request.starts_with("PUT") || request.contains("create")), "{again:?}");
     }
@@ -62,15 +64,15 @@ fn what_is_pushed_is_what_is_pulled() {
 fn a_branch_is_made_and_old_files_go() {
     let (server, folder) = (serve(), tempfile::tempdir().unwrap());
     let (dir, options) = (sample(folder.path()), with_token(&server, folder.path()));
-    publish(&dir, NEW, &PushOptions::default(), &options).unwrap();
+    publish(&dir, Publish::Whole, NEW, &PushOptions::default(), &options).unwrap();
     server.repo_named("models/me/mood", |repo| {
         repo.files().insert("special_tokens_map.json".into(), b"{}".to_vec());
         repo.files().insert("notes.txt".into(), b"mine".to_vec());
     });
     let branch =
         PushOptions { revision: Some("next/one".into()), message: Some("two".into()), ..PushOptions::default() };
-    publish(&dir, NEW, &branch, &options).unwrap();
-    publish(&dir, NEW, &branch, &options).unwrap();
+    publish(&dir, Publish::Whole, NEW, &branch, &options).unwrap();
+    publish(&dir, Publish::Whole, NEW, &branch, &options).unwrap();
     let state = server.state();
     let repo = &state.repos["models/me/mood"];
     assert_ne!(repo.branches["main"], repo.branches["next/one"]);
@@ -83,9 +85,10 @@ fn what_is_not_whole_is_not_pushed() {
     let (server, folder) = (serve(), tempfile::tempdir().unwrap());
     let (dir, options) = (sample(folder.path()), with_token(&server, folder.path()));
     fs::write(dir.join("config.json"), "{\"hidden_size\": 8}").unwrap();
-    let error = refused(publish(&dir, NEW, &PushOptions::default(), &options), &["config.json", "SHA-256"]);
+    let error =
+        refused(publish(&dir, Publish::Whole, NEW, &PushOptions::default(), &options), &["config.json", "SHA-256"]);
     assert!(matches!(error, Error::Checkpoint { fault: Broken::Hash, .. }));
-    refused(publish(folder.path(), NEW, &PushOptions::default(), &options), &["mtl_zoo.json"]);
+    refused(publish(folder.path(), Publish::Whole, NEW, &PushOptions::default(), &options), &["mtl_zoo.json"]);
     assert!(server.requests().is_empty());
 }
 
@@ -95,16 +98,16 @@ fn refusals_say_what_to_do() {
     let (dir, options) = (sample(folder.path()), with_token(&server, folder.path()));
     let usual = PushOptions::default();
     let other = |token: &str| HubOptions { token: Some(token.into()), ..options.clone() };
-    refused(publish(&dir, NEW, &usual, &other("")), &[NEW, "no access token", "HF_TOKEN"]);
-    refused(publish(&dir, NEW, &usual, &other("wrong")), &[NEW, "401", "HF_TOKEN"]);
-    refused(publish(&dir, "other/mood", &usual, &options), &["other/mood", "403", "may write"]);
-    refused(publish(&dir, "mood", &usual, &options), &["mood", "org/name"]);
+    refused(publish(&dir, Publish::Whole, NEW, &usual, &other("")), &[NEW, "no access token", "HF_TOKEN"]);
+    refused(publish(&dir, Publish::Whole, NEW, &usual, &other("wrong")), &[NEW, "401", "HF_TOKEN"]);
+    refused(publish(&dir, Publish::Whole, "other/mood", &usual, &options), &["other/mood", "403", "may write"]);
+    refused(publish(&dir, Publish::Whole, "mood", &usual, &options), &["mood", "org/name"]);
     let offline = HubOptions { offline: Some(true), ..options.clone() };
-    refused(publish(&dir, NEW, &usual, &offline), &[NEW, "HF_HUB_OFFLINE"]);
+    refused(publish(&dir, Publish::Whole, NEW, &usual, &offline), &[NEW, "HF_HUB_OFFLINE"]);
     let commit = PushOptions { revision: Some("a".repeat(40)), ..PushOptions::default() };
-    refused(publish(&dir, NEW, &commit, &options), &["a commit", "a branch"]);
+    refused(publish(&dir, Publish::Whole, NEW, &commit, &options), &["a commit", "a branch"]);
     server.faults(|asked| asked.path.contains("/commit/").then_some(Fault::Status(412)));
-    refused(publish(&dir, NEW, &usual, &options), &[NEW, "another commit"]);
+    refused(publish(&dir, Publish::Whole, NEW, &usual, &options), &[NEW, "another commit"]);
 }
 
 #[test]
@@ -113,7 +116,7 @@ fn a_push_that_breaks_is_tried_again_and_leaves_no_half_commit() {
         let (server, folder) = (serve(), tempfile::tempdir().unwrap());
         let (dir, options) = (sample(folder.path()), with_token(&server, folder.path()));
         server.faults(move |asked| asked.path.contains(path).then_some(Fault::Status(503)));
-        refused(publish(&dir, NEW, &PushOptions::default(), &options), &[NEW, "503"]);
+        refused(publish(&dir, Publish::Whole, NEW, &PushOptions::default(), &options), &[NEW, "503"]);
         assert_eq!(server.state().repos["models/me/mood"].branches.len(), 1);
         let mut broken = 2;
         server.faults(move |asked| {
@@ -122,7 +125,7 @@ fn a_push_that_breaks_is_tried_again_and_leaves_no_half_commit() {
             now.then(|| [Fault::Wait(429, 0), Fault::Status(500)][broken])
         });
         let options = HubOptions { retries: Some(2), ..options };
-        publish(&dir, NEW, &PushOptions::default(), &options).unwrap();
+        publish(&dir, Publish::Whole, NEW, &PushOptions::default(), &options).unwrap();
         resolve_checkpoint(NEW, None, &options).unwrap();
     }
 }
@@ -147,4 +150,36 @@ fn the_program_pushes_a_run() {
     assert!(output.status.code() == Some(1) && message.contains("401") && !message.contains("hf_secret"), "{message}");
     let output = program(&server, folder.path(), &["push", "absent", NEW]);
     assert!(text(&output.stderr).contains("no such folder"), "{}", text(&output.stderr));
+}
+
+/// Heads without their backbone, which lies in this repository, there and back; and nothing of where the data lay.
+#[test]
+fn heads_alone_go_to_the_hub_and_come_back_on_their_backbone() {
+    let (server, folder) = (serve(), tempfile::tempdir().unwrap());
+    let folder = folder.path();
+    let rows: String = (0..20).map(|n| format!("text number {n},{}\n", ["good", "bad"][n % 2])).collect();
+    fs::write(folder.join("rows.csv"), format!("text,label\n{rows}")).unwrap();
+    let task =
+        |name: &str| format!("[tasks.{name}]\ntype = \"classification\"\ntrain = \"rows.csv\"\nvalidation = 0.2\n");
+    let recipe = format!("[backbone]\nfreeze = \"all\"\n[training]\nsteps = 2\n{}{}", task("mood"), task("tone"));
+    fs::write(folder.join("two.toml"), recipe).unwrap();
+    let run = |args: &[&str]| {
+        let output = program(&server, folder, args);
+        assert!(output.status.success(), "{args:?}\n{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    run(&["finetune", "two.toml", "--out", "run"]);
+    run(&["push", "run", NEW, "--heads-only", "--head", "tone"]);
+    let state = server.state();
+    let repo = &state.repos["models/me/mood"];
+    let files = &repo.commits[&repo.branches["main"]];
+    assert_eq!(files.keys().collect::<Vec<_>>(), ["README.md", "heads.safetensors", "mtl_zoo.json"]);
+    let manifest = text(&files["mtl_zoo.json"]);
+    assert!(manifest.contains("\"rows.csv\"") && !manifest.contains(folder.to_str().unwrap()), "{manifest}");
+    drop(state);
+    run(&["pull", NEW, "--head", "tone", "--out", "tone"]);
+    let answers = |checkpoint: &str| run(&["predict", checkpoint, "a text", "--head", "tone", "--format", "jsonl"]);
+    assert_eq!(answers("tone"), answers("run"));
+    let output = program(&server, folder, &["pull", NEW, "--head", "mood", "--out", "mood"]);
+    assert!(text(&output.stderr).contains("one of the heads `tone`"), "{}", text(&output.stderr));
 }
