@@ -217,7 +217,7 @@ fn card_hints(name: &str, cards: &dyn Cards) -> (String, String) {
         known.iter().copied(),
         "`mtl-zoo list tasks` shows the cards; data of your own needs a recipe file",
     );
-    (format!("a task card: {}", list(known)), help)
+    (format!("one of the {} task cards (`mtl-zoo list tasks`)", known.len()), help)
 }
 
 /// The file's name without its extension, as far as it can name a run.

@@ -173,7 +173,7 @@ fn heads_alone_go_to_the_hub_and_come_back_on_their_backbone() {
     let state = server.state();
     let repo = &state.repos["models/me/mood"];
     let files = &repo.commits[&repo.branches["main"]];
-    assert_eq!(files.keys().collect::<Vec<_>>(), ["README.md", "heads.safetensors", "mtl_zoo.json"]);
+    assert_eq!(files.keys().collect::<Vec<_>>(), [".gitattributes", "README.md", "heads.safetensors", "mtl_zoo.json"]);
     let manifest = text(&files["mtl_zoo.json"]);
     assert!(manifest.contains("\"rows.csv\"") && !manifest.contains(folder.to_str().unwrap()), "{manifest}");
     drop(state);
