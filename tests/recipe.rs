@@ -674,7 +674,7 @@ const AFTER_TASK: &[Bad] = &[
         "r.toml:4:", "found `x`", "expected valid TOML (key with no value, expected `=`)", "help: write `key = value` or `[table]`; text goes in",
     ]),
     ("card = \"vader-amazn\"\n", [
-        "r.toml:4: `tasks.a.card`:", "found \"vader-amazn\"", "expected one of the ", "task cards", "help: did you mean `vader-amazon`?",
+        "r.toml:4: `tasks.a.card`:", "found \"vader-amazn\"", "expected one of the ", "help: did you mean `vader-amazon`?",
     ]),
     ("card = 3\n", [
         "r.toml:4: `tasks.a.card`:", "found 3", "expected text in quotes", "help: put it in quotes: \"3\"",
