@@ -203,7 +203,7 @@ fn bad_tasks_are_refused() {
 #[test]
 fn bad_recipes_are_refused() {
     let error = with(CardKind::Recipe, "mine", "[tasks.a]\ncard = 'none'\n").validate().unwrap_err().to_string();
-    assert!(error.contains("mine.toml:2: `tasks.a.card`: found 'none', expected a task card"), "{error}");
+    assert!(error.contains("mine.toml:2: `tasks.a.card`: found 'none', expected one of the"), "{error}");
 }
 
 /// A recipe that takes a card checks all of it, not only what it takes.
