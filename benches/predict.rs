@@ -7,7 +7,7 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-use mtl_zoo::{Input, Predictor};
+use mtl_zoo::{Input, MultiTask};
 use serde_json::json;
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ fn main() {
     }
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().unwrap();
     let [checkpoint, texts] = &files[..] else { panic!("CHECKPOINT and TEXTS") };
-    let predictor = Predictor::load(checkpoint).unwrap();
+    let predictor = MultiTask::load(checkpoint).unwrap();
     let texts = std::fs::read_to_string(texts).unwrap();
     let inputs: Vec<Input> = texts.lines().map(|line| Input::Text(line.into())).collect();
     let mut milliseconds: Vec<f64> = (0..220)

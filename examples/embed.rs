@@ -5,7 +5,7 @@
 //! cargo run --release --no-default-features --example embed -- runs/sentiment/checkpoint "what a day" "meh"
 //! ```
 
-use mtl_zoo::{Answer, Input, Predictor};
+use mtl_zoo::{Answer, Input, MultiTask};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let inputs: Vec<Input> = texts.iter().cloned().map(Input::Text).collect();
 
     // Load once, share between threads: `predict` takes `&self`.
-    let predictor = Predictor::load(dir)?;
+    let predictor = MultiTask::load(dir)?;
     for (text, answers) in texts.iter().zip(predictor.predict(&inputs, &[])?) {
         println!("{text}");
         for (head, answer) in answers {

@@ -3,7 +3,6 @@
 
 #[cfg(feature = "train")]
 pub mod balance;
-#[cfg(feature = "train")]
 pub mod catalog;
 pub mod checkpoint;
 pub mod data;
@@ -22,6 +21,11 @@ pub mod study;
 #[cfg(feature = "train")]
 pub mod train;
 
-pub use checkpoint::{Answer, Predictor};
+pub use checkpoint::{Answer, MultiTask};
 pub use data::Input;
 pub use error::{Error, Fault, Problem, Result};
+
+/// The README's Rust examples, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

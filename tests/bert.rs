@@ -5,7 +5,7 @@ mod support;
 use candle_core::{Device, Tensor};
 use mtl_zoo::data::{Batch, Packed};
 use mtl_zoo::gradient::GradientStore;
-use mtl_zoo::model::{BackboneConfig, HeadOptions, ModelOptions, MultiTask, Pass, Weights};
+use mtl_zoo::model::{BackboneConfig, HeadOptions, JointModel, ModelOptions, Pass, Weights};
 use mtl_zoo::recipe::{Freeze, Pooling, TaskType};
 use std::sync::Arc;
 use support::{Golden, bundled, relative_error};
@@ -13,15 +13,15 @@ use support::{Golden, bundled, relative_error};
 const SMALL: [&str; 7] = ["absolute", "no_pooler", "gelu_new", "relu", "relative_key", "relative_key_query", "wide"];
 
 /// The backbone with a head that makes its pooler trained, if it has one.
-fn model(config: &str, weights: Weights) -> MultiTask {
+fn model(config: &str, weights: Weights) -> JointModel {
     let config = BackboneConfig::parse(config.as_bytes()).unwrap();
     let pooling = if weights.contains_key("pooler.dense.weight") { Pooling::Pooler } else { Pooling::Mean };
     let head = HeadOptions::new(TaskType::Classification, 2, pooling);
     let options = ModelOptions { freeze: Freeze::None, seed: 0, trained_heads: false };
-    MultiTask::new(config, weights, vec![("unused".into(), head)], &options).unwrap()
+    JointModel::new(config, weights, vec![("unused".into(), head)], &options).unwrap()
 }
 
-fn golden(name: &str) -> (Golden, MultiTask) {
+fn golden(name: &str) -> (Golden, JointModel) {
     let golden = Golden::open(&format!("bert_{name}"));
     let weights = match name {
         "bundled" => bundled().1,
@@ -38,7 +38,7 @@ struct Outcome {
 }
 
 /// Hidden and pooled states, and the gradients of their products with the cotangents.
-fn run(model: &MultiTask, packed: &Packed, hidden: &[f32], pooled: Option<&[f32]>) -> Outcome {
+fn run(model: &JointModel, packed: &Packed, hidden: &[f32], pooled: Option<&[f32]>) -> Outcome {
     let store = Arc::new(GradientStore::new(model.arena(), 1));
     let batch = Batch { packed: packed.clone(), tasks: vec![] };
     let pass = Pass::training(&store, &batch, None).unwrap();
@@ -57,12 +57,12 @@ fn run(model: &MultiTask, packed: &Packed, hidden: &[f32], pooled: Option<&[f32]
     Outcome { hidden: states.flatten_all().unwrap().to_vec1().unwrap(), pooled: pooled_states, gradients: store }
 }
 
-fn run_golden(golden: &Golden, model: &MultiTask) -> Outcome {
+fn run_golden(golden: &Golden, model: &JointModel) -> Outcome {
     let pooled = golden.arrays.contains_key("cotangent.pooled").then(|| golden.floats("cotangent.pooled"));
     run(model, &golden.packed(""), &golden.floats("cotangent.hidden"), pooled.as_deref())
 }
 
-fn gradient(model: &MultiTask, outcome: &Outcome, name: &str) -> Vec<f32> {
+fn gradient(model: &JointModel, outcome: &Outcome, name: &str) -> Vec<f32> {
     let slot = model.arena().entries()[name].slot;
     outcome.gradients.lock().gradient(slot, 0)
 }

@@ -234,6 +234,10 @@ fn the_card_tells_what_the_model_is() {
     assert!(card.starts_with("---\nlicense: \"apache-2.0\"\nlanguage: [\"en\"]\nbase_model: \"org/tiny\"\n"), "{card}");
     for fragment in [
         "library_name: \"candle\"\n",
+        "datasets: [\"org/topics\"]\n",
+        "{\"name\":\"topic\",\"type\":\"org/topics\",\"split\":\"test\"}",
+        "MultiTask::load(\".\")",
+        "## What sharing did\n\nNot measured.",
         "\"type\":\"pearsonr\",\"name\":\"pearson\",\"value\":0.25",
         "| topic | classification | a, b\\|c, d | macro_f1 | 0.5000 | 0.2500 |",
         "hidden.i((.., 0))?",

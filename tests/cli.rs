@@ -10,6 +10,8 @@ mod answers;
 mod export;
 #[path = "cli/pieces.rs"]
 mod pieces;
+#[path = "cli/published.rs"]
+mod published;
 #[path = "cli/resume.rs"]
 mod resume;
 #[path = "cli/study.rs"]

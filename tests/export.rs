@@ -5,13 +5,12 @@ use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
 use indexmap::IndexMap;
 use mtl_zoo::checkpoint::{
-    BackboneInfo, CardOptions, CheckpointContents, CheckpointFolder, ExportFormat, ExportOptions, Exported, FORMAT,
-    HeadInfo, HeadScores, InputKind, Manifest, StoredDtype, TensorData, TensorFile, TrainingInfo, Versions, export,
-    write,
+    BackboneInfo, CheckpointContents, CheckpointFolder, ExportFormat, ExportOptions, Exported, FORMAT, HeadInfo,
+    HeadScores, InputKind, Manifest, StoredDtype, TensorData, TensorFile, TrainingInfo, Versions, export, write,
 };
 use mtl_zoo::model::BackboneConfig;
 use mtl_zoo::recipe::{CheckpointDtype, Pooling, TaskType};
-use mtl_zoo::{Answer, Error, Input, Predictor, Result};
+use mtl_zoo::{Answer, Error, Input, MultiTask, Result};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -104,7 +103,6 @@ fn checkpoint(dir: &Path, heads: Vec<(&str, HeadInfo)>, tokenizer_config: Option
         dtype: CheckpointDtype::F32,
         config: CONFIG.as_bytes(),
         tokenizer_files,
-        card: CardOptions::default(),
     };
     write(dir, contents).unwrap();
     CheckpointFolder::open(dir).unwrap()
@@ -245,7 +243,7 @@ fn as_standard_class(folder: &Path, ids: &[u32], outputs: usize) -> Vec<f32> {
 #[test]
 fn candle_alone_gives_the_answers_of_the_standard_classes() {
     let lab = Lab::new();
-    let predictor = Predictor::load(lab.path("checkpoint")).unwrap();
+    let predictor = MultiTask::load(lab.path("checkpoint")).unwrap();
     for text in ["what a day", "meh", "a b c d e f g h i j k l m n o p q r s t u v w x y z"] {
         let input = [Input::Text(text.into())];
         let answers = predictor.predict(&input, &["score", "moods"]).unwrap().remove(0);
@@ -266,7 +264,7 @@ fn candle_alone_gives_the_answers_of_the_standard_classes() {
 #[test]
 fn a_first_token_survives_every_number_format() {
     let lab = Lab::new();
-    let predictor = Predictor::load(lab.path("checkpoint")).unwrap();
+    let predictor = MultiTask::load(lab.path("checkpoint")).unwrap();
     let input = Input::Text("what a day".into());
     let encoded = predictor.tokenizer().encode(&[&input], MAX_TOKENS).unwrap().remove(0);
     let Answer::Score { score } = predictor.predict(&[input], &["score"]).unwrap()[0]["score"] else { panic!() };
@@ -453,7 +451,6 @@ fn weights_that_f16_cannot_hold_are_refused() {
         dtype: CheckpointDtype::F32,
         config: CONFIG.as_bytes(),
         tokenizer_files: vec![("tokenizer.json".into(), checkpoint.tokenizer.clone())],
-        card: CardOptions::default(),
     };
     write(folder.path().join("large"), contents).unwrap();
     let large = CheckpointFolder::open(folder.path().join("large")).unwrap();

@@ -3,18 +3,18 @@
 #[path = "../examples/candle_app.rs"]
 #[allow(dead_code, reason = "its `main` is not used here")]
 mod candle_app;
-#[path = "other_apps/predictor.rs"]
-mod predictor;
+#[path = "other_apps/multi_task.rs"]
+mod multi_task;
 mod support;
 
 use indexmap::IndexMap;
 use mtl_zoo::checkpoint::{
-    BackboneInfo, CardOptions, CheckpointContents, FORMAT, HeadInfo, HeadScores, InputKind, Manifest, TensorData,
-    TrainingInfo, Versions, write,
+    BackboneInfo, CheckpointContents, FORMAT, HeadInfo, HeadScores, InputKind, Manifest, TensorData, TrainingInfo,
+    Versions, write,
 };
-use mtl_zoo::model::{BackboneConfig, HeadOptions, ModelOptions, MultiTask};
+use mtl_zoo::model::{BackboneConfig, HeadOptions, JointModel, ModelOptions};
 use mtl_zoo::recipe::{CheckpointDtype, Freeze, Pooling, TaskType};
-use mtl_zoo::{Answer, Input, Predictor};
+use mtl_zoo::{Answer, Input, MultiTask};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -53,7 +53,7 @@ fn make(dir: &Path, dtype: CheckpointDtype, max_tokens: usize) {
     let (config, weights) = bundled();
     let heads = heads();
     let options = |head: &HeadInfo| HeadOptions::new(head.kind, head.outputs(), head.pooling);
-    let model = MultiTask::new(
+    let model = JointModel::new(
         BackboneConfig::parse(config.as_bytes()).unwrap(),
         weights,
         heads.iter().map(|(name, head)| (name.clone(), options(head))).collect(),
@@ -98,7 +98,6 @@ fn make(dir: &Path, dtype: CheckpointDtype, max_tokens: usize) {
         tokenizer_files: ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"]
             .map(file)
             .to_vec(),
-        card: CardOptions::default(),
     };
     write(dir, contents).unwrap();
 }
@@ -151,7 +150,7 @@ fn candle_alone_gives_the_same_answers() {
     for (dtype, max_tokens) in [(CheckpointDtype::F32, 128), (CheckpointDtype::F16, 12), (CheckpointDtype::Bf16, 40)] {
         let dir = tempfile::tempdir().unwrap();
         make(dir.path(), dtype, max_tokens);
-        let predictor = Predictor::load(dir.path()).unwrap();
+        let predictor = MultiTask::load(dir.path()).unwrap();
         let app = candle_app::Model::load(dir.path()).unwrap();
         let mut worst = 0.0f64;
         for (input, answers) in texts().iter().zip(predictor.predict(&texts(), &[]).unwrap()) {
@@ -177,7 +176,7 @@ fn transformers_gives_the_same_answers() {
         let dir = tempfile::tempdir().unwrap();
         let checkpoint = dir.path().join("checkpoint");
         make(&checkpoint, dtype, 24);
-        let predictor = Predictor::load(&checkpoint).unwrap();
+        let predictor = MultiTask::load(&checkpoint).unwrap();
         let pairs =
             TEXTS.iter().zip(TEXTS.iter().rev()).map(|(one, other)| Input::Pair((*one).into(), (*other).into()));
         let words = TEXTS.iter().map(|text| Input::Words(text.split(' ').map(str::to_owned).collect()));

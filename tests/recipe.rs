@@ -374,7 +374,7 @@ fn a_recipe_made_by_a_program_is_checked() {
         &["`training.learning_rate`: found NaN, expected a number above 0"],
     );
     assert_in_order(&Recipe::default().validate().unwrap_err().to_string(), &["`tasks`: found no task"]);
-    assert_eq!(CardKind::ALL.map(CardKind::folder), ["backbones", "tasks", "recipes"]);
+    assert_eq!(CardKind::ALL.map(CardKind::folder), ["backbones", "tasks", "recipes", "checkpoints"]);
 }
 
 /// A recipe, and what its error says in order: file, line and key; found; expected; remedy.

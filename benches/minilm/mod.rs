@@ -2,7 +2,7 @@
 
 use mtl_zoo::data::{Batch, Packed, Targets, TaskBatch};
 use mtl_zoo::model::backbones::BackboneConfig;
-use mtl_zoo::model::{HeadOptions, ModelOptions, MultiTask, Weight, Weights};
+use mtl_zoo::model::{HeadOptions, JointModel, ModelOptions, Weight, Weights};
 use mtl_zoo::recipe::{Freeze, Pooling, Recipe, TaskType, Training};
 use serde_json::json;
 
@@ -43,7 +43,7 @@ impl Random {
     }
 }
 
-pub fn model(tasks: usize, dropout: f32) -> MultiTask {
+pub fn model(tasks: usize, dropout: f32) -> JointModel {
     let mut config = BackboneConfig::parse(CONFIG.as_bytes()).unwrap();
     config.set_dropout(Some(dropout), Some(dropout));
     let mut random = Random(1);
@@ -56,7 +56,7 @@ pub fn model(tasks: usize, dropout: f32) -> MultiTask {
     }
     let head = HeadOptions { dropout, ..HeadOptions::new(TaskType::Classification, CLASSES, Pooling::Mean) };
     let heads = (0..tasks).map(|task| (format!("task{task}"), head.clone())).collect();
-    MultiTask::new(config, weights, heads, &ModelOptions { freeze: Freeze::None, seed: 0, trained_heads: false })
+    JointModel::new(config, weights, heads, &ModelOptions { freeze: Freeze::None, seed: 0, trained_heads: false })
         .unwrap()
 }
 

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use mtl_zoo::checkpoint::{CONFIG_FILE, CheckpointFolder, MANIFEST_FILE, MODEL_FILE, TOKENIZER_FILE};
 use mtl_zoo::checkpoint::{Manifest, TensorFile};
 use mtl_zoo::files::sha256_hex;
-use mtl_zoo::{Error, Input, Predictor, Result};
+use mtl_zoo::{Error, Input, MultiTask, Result};
 use safetensors::SafeTensors;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -63,7 +63,7 @@ fn folder(manifest: &[u8], config: &[u8], tokenizer: &[u8], model: &[u8]) {
         let (weight, bias) = opened.head(task).expect("every head has its tensors");
         assert_eq!(weight.shape, [bias.shape[0], opened.hidden]);
     }
-    let Some(predictor) = refused(Predictor::load(dir)) else { return };
+    let Some(predictor) = refused(MultiTask::load(dir)) else { return };
     for input in [Input::Text("a b".into()), Input::Pair("a".into(), "b a".into())] {
         if let Some(answers) = refused(predictor.predict(std::slice::from_ref(&input), &[])) {
             assert!(answers.len() == 1 && !answers[0].is_empty() && answers[0].len() <= kinds.len());

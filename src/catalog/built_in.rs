@@ -86,6 +86,10 @@ pub(super) const TASKS: Texts = cards!("tasks":
     "yelp-stars"
 );
 
+pub(super) const CHECKPOINTS: Texts = cards!("checkpoints":
+    "sentiment"
+);
+
 pub(super) const RECIPES: Texts = cards!("recipes":
     "chinese"
     "pairs"

@@ -41,9 +41,37 @@ fn not_tried() -> String {
     "not tried".into()
 }
 
-/// Where the files of a backbone are.
+/// A card of a published checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointCard {
+    /// Hub id, or a folder that starts with `./`, `../` or `/`, relative to the card's own folder.
+    pub id: String,
+    /// Hub revision: a commit, or with `pinned = false` a branch or tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Whether the revision is a commit, as it has to be unless the card says otherwise.
+    #[serde(default = "yes")]
+    pub pinned: bool,
+    /// The recipe card that it was trained by, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<String>,
+    /// Names of its heads.
+    pub heads: Vec<String>,
+    /// ISO 639-1 codes of the languages that its heads can read, or `multilingual`.
+    pub languages: Vec<String>,
+    /// Licence as the Hub writes it.
+    pub license: String,
+    /// Whether id, revision and licence were checked against the Hub, or the checkpoint is in a folder.
+    #[serde(default)]
+    pub verified: bool,
+    /// What it answers and what it is good for.
+    pub description: String,
+}
+
+/// Where the files of a backbone or checkpoint are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BackboneSource {
+pub enum ModelSource {
     /// In a folder on this machine.
     Folder(PathBuf),
     /// On the Hub.

@@ -1,8 +1,8 @@
 //! The cards under `zoo/`, compiled in, and a user's own; and where the bundled backbone and data are.
 //!
-//! A card is a TOML file that describes one backbone, task or recipe. Its name is the file's name without `.toml`.
-//! A user's own cards lie in `backbones/`, `tasks/` and `recipes/` of the folder that `MTL_ZOO_CARDS` names, or of
-//! `$XDG_CONFIG_HOME/mtl-zoo/cards` (`~/.config/mtl-zoo/cards`); they win over compiled-in cards of the same name.
+//! A card is a TOML file that describes one backbone, task, recipe or published checkpoint. Its name is the file's name without `.toml`.
+//! A user's own cards lie in `backbones/`, `tasks/`, `recipes/` and `checkpoints/` of the folder that `MTL_ZOO_CARDS` names,
+//! or of `$XDG_CONFIG_HOME/mtl-zoo/cards` (`~/.config/mtl-zoo/cards`); they win over compiled-in cards of the same name.
 
 #[cfg(feature = "train")]
 mod built_in;
@@ -11,10 +11,7 @@ pub mod bundled;
 mod cards;
 #[cfg(feature = "train")]
 mod hub_file;
-#[cfg(feature = "train")]
-mod languages;
-#[cfg(feature = "train")]
-mod licenses;
+mod published;
 #[cfg(feature = "train")]
 mod store;
 #[cfg(all(test, feature = "train"))]
@@ -23,6 +20,7 @@ mod tests;
 mod validate;
 
 #[cfg(feature = "train")]
-pub use cards::{BackboneCard, BackboneSource, TaskCard};
+pub use cards::{BackboneCard, CheckpointCard, ModelSource, TaskCard};
+pub use published::published;
 #[cfg(feature = "train")]
 pub use store::Catalog;

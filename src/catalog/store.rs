@@ -2,11 +2,11 @@
 
 use super::built_in::{self, Texts};
 use super::bundled;
-use super::cards::{BackboneCard, BackboneSource, TaskCard};
+use super::cards::{BackboneCard, CheckpointCard, ModelSource, TaskCard};
 use super::validate;
 use crate::error::{IoContext, Problem, Result};
 use crate::recipe::document::Document;
-use crate::recipe::suggest::nearest;
+use crate::recipe::suggest::{did_you_mean, list, nearest};
 use crate::recipe::validate::Check;
 use crate::recipe::{Base, CardKind, Cards, Recipe, RecipeSource, SourceFile, explain};
 use serde::de::DeserializeOwned;
@@ -22,6 +22,7 @@ pub struct Catalog {
     backbones: BTreeMap<String, SourceFile>,
     tasks: BTreeMap<String, SourceFile>,
     recipes: BTreeMap<String, SourceFile>,
+    checkpoints: BTreeMap<String, SourceFile>,
 }
 
 impl Catalog {
@@ -66,10 +67,11 @@ impl Catalog {
             backbones: sources(CardKind::Backbone, built_in::BACKBONES),
             tasks: sources(CardKind::Task, built_in::TASKS),
             recipes: sources(CardKind::Recipe, built_in::RECIPES),
+            checkpoints: sources(CardKind::Checkpoint, built_in::CHECKPOINTS),
         }
     }
 
-    /// Adds the cards of a folder with `backbones/`, `tasks/` and `recipes/`; they replace cards of the same names.
+    /// Adds the cards of a folder with a folder for each kind, such as `backbones/`; they replace cards of the same names.
     ///
     /// # Errors
     /// When a folder or card cannot be read. A folder that does not exist holds no cards.
@@ -110,6 +112,14 @@ impl Catalog {
         self.tasks.get(name).map(|source| read_task(name, source)).transpose()
     }
 
+    /// The card of the published checkpoint of that name, if there is one.
+    ///
+    /// # Errors
+    /// When the card is not what a checkpoint's card should be.
+    pub fn checkpoint(&self, name: &str) -> Result<Option<CheckpointCard>> {
+        self.checkpoints.get(name).map(|source| read_checkpoint(name, source)).transpose()
+    }
+
     /// The text of the recipe card of that name, if there is one.
     pub fn recipe(&self, name: &str) -> Option<&SourceFile> {
         self.recipes.get(name)
@@ -125,12 +135,17 @@ impl Catalog {
         self.tasks.iter().map(|(name, source)| (name.as_str(), read_task(name, source)))
     }
 
+    /// All cards of published checkpoints by name; each may be unreadable for itself.
+    pub fn checkpoints(&self) -> impl Iterator<Item = (&str, Result<CheckpointCard>)> {
+        self.checkpoints.iter().map(|(name, source)| (name.as_str(), read_checkpoint(name, source)))
+    }
+
     /// The texts of all recipe cards by name.
     pub fn recipes(&self) -> impl Iterator<Item = (&str, &SourceFile)> {
         self.recipes.iter().map(|(name, source)| (name.as_str(), source))
     }
 
-    /// The first card of that name among backbones, tasks and recipes.
+    /// The first card of that name among backbones, tasks, recipes and checkpoints.
     pub fn find(&self, name: &str) -> Option<(CardKind, &SourceFile)> {
         CardKind::ALL.into_iter().find_map(|kind| Some((kind, self.card(kind, name)?)))
     }
@@ -147,6 +162,7 @@ impl Catalog {
     /// The first card that is not what it should be.
     pub fn validate(&self) -> Result<()> {
         self.backbones().try_for_each(|(_, card)| card.map(drop))?;
+        self.checkpoints().try_for_each(|(_, card)| card.map(drop))?;
         for (name, card) in self.tasks() {
             let card = card?;
             // The rest of a task may be left to the recipe that takes the card.
@@ -163,25 +179,33 @@ impl Catalog {
     ///
     /// # Errors
     /// When the card is not what it should be, or the bundled folder is nowhere.
-    pub fn backbone_source(&self, id: &str, revision: Option<&str>, near: &Path) -> Result<BackboneSource> {
+    pub fn backbone_source(&self, id: &str, revision: Option<&str>, near: &Path) -> Result<ModelSource> {
         let revision = revision.map(str::to_owned);
         let Some(source) = self.backbones.get(id) else {
             let folder = Path::new(id);
             return Ok(if is_folder(id) || folder.join("config.json").is_file() {
-                BackboneSource::Folder(folder.to_owned())
+                ModelSource::Folder(folder.to_owned())
             } else {
-                BackboneSource::Hub { id: id.to_owned(), revision }
+                ModelSource::Hub { id: id.to_owned(), revision }
             });
         };
         let card = read_backbone(id, source)?;
-        if !is_folder(&card.id) {
-            return Ok(BackboneSource::Hub { id: card.id, revision: revision.or(card.revision) });
-        }
-        Ok(BackboneSource::Folder(match (&source.base, card.id.strip_prefix("../bundled/")) {
-            (Base::BuiltIn, Some(inside)) => bundled::folder(near)?.join(inside),
-            (Base::BuiltIn, None) => card.id.into(),
-            (Base::Folder(folder), _) => folder.join(card.id),
-        }))
+        place(card.id, revision.or(card.revision), source, near)
+    }
+
+    /// Where the files of a published checkpoint are. `near` is where the bundled folder is sought first.
+    ///
+    /// # Errors
+    /// When there is no such card, it is not what it should be, or the bundled folder is nowhere.
+    pub fn checkpoint_source(&self, name: &str, near: &Path) -> Result<ModelSource> {
+        let Some(source) = self.checkpoints.get(name) else {
+            let names = || self.checkpoints.keys().map(String::as_str);
+            let help = did_you_mean(name, names(), "`mtl-zoo list checkpoints` shows what there is");
+            let expected = format!("a published checkpoint: {}", list(names()));
+            return Err(Problem::new(format!("`zoo:{name}`"), expected, help).argument());
+        };
+        let card = read_checkpoint(name, source)?;
+        place(card.id, card.revision, source, near)
     }
 
     fn cards(&self, kind: CardKind) -> &BTreeMap<String, SourceFile> {
@@ -189,6 +213,7 @@ impl Catalog {
             CardKind::Backbone => &self.backbones,
             CardKind::Task => &self.tasks,
             CardKind::Recipe => &self.recipes,
+            CardKind::Checkpoint => &self.checkpoints,
         }
     }
 
@@ -197,6 +222,7 @@ impl Catalog {
             CardKind::Backbone => &mut self.backbones,
             CardKind::Task => &mut self.tasks,
             CardKind::Recipe => &mut self.recipes,
+            CardKind::Checkpoint => &mut self.checkpoints,
         }
     }
 }
@@ -215,6 +241,7 @@ impl Cards for Catalog {
             CardKind::Backbone => self.backbone(name).map(drop),
             CardKind::Task => self.task(name).map(drop),
             CardKind::Recipe => Ok(()),
+            CardKind::Checkpoint => self.checkpoint(name).map(drop),
         }
     }
 
@@ -227,8 +254,24 @@ pub(super) fn is_folder(id: &str) -> bool {
     Path::new(id).is_absolute() || [".", ".."].iter().any(|dots| Path::new(id).starts_with(dots))
 }
 
+/// Where a card's model is.
+fn place(id: String, revision: Option<String>, card: &SourceFile, near: &Path) -> Result<ModelSource> {
+    if !is_folder(&id) {
+        return Ok(ModelSource::Hub { id, revision });
+    }
+    Ok(ModelSource::Folder(match (&card.base, id.strip_prefix("../bundled/")) {
+        (Base::BuiltIn, Some(inside)) => bundled::folder(near)?.join(inside),
+        (Base::BuiltIn, None) => id.into(),
+        (Base::Folder(folder), _) => folder.join(id),
+    }))
+}
+
 fn read_backbone(name: &str, source: &SourceFile) -> Result<BackboneCard> {
     read(source, |card| validate::backbone(name, card))
+}
+
+fn read_checkpoint(name: &str, source: &SourceFile) -> Result<CheckpointCard> {
+    read(source, |card| validate::checkpoint(name, card))
 }
 
 fn read_task(name: &str, source: &SourceFile) -> Result<TaskCard> {

@@ -1,5 +1,5 @@
 use super::hub_file;
-use super::{BackboneSource, Catalog};
+use super::{Catalog, ModelSource};
 use crate::recipe::{CardKind, Cards, Files, Recipe, RecipeSource};
 use std::collections::HashSet;
 use std::path::Path;
@@ -21,7 +21,9 @@ fn every_file_of_the_zoo_is_compiled_in() {
 fn built_in_cards_are_what_they_should_be() {
     let catalog = Catalog::built_in();
     catalog.validate().unwrap();
-    let names: Vec<_> = CardKind::ALL.into_iter().flat_map(|kind| catalog.names(kind)).collect();
+    // A checkpoint is `zoo:` and its name, which may be that of its recipe.
+    let shown = CardKind::ALL.into_iter().filter(|kind| *kind != CardKind::Checkpoint);
+    let names: Vec<_> = shown.flat_map(|kind| catalog.names(kind)).collect();
     assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len(), "`mtl-zoo show` takes any card by its name");
     assert!(names.iter().all(|name| *name == name.to_lowercase()));
 }
@@ -75,15 +77,14 @@ fn built_in_recipes_say_what_they_are() {
 fn backbones_are_cards_folders_or_hub_ids() {
     let catalog = Catalog::built_in();
     let source = |id: &str, revision| catalog.backbone_source(id, revision, Path::new(".")).unwrap();
-    let BackboneSource::Folder(folder) = source("bundled", None) else { panic!() };
+    let ModelSource::Folder(folder) = source("bundled", None) else { panic!() };
     assert!(folder.join("model.safetensors").is_file());
-    let hub =
-        |id: &str, revision: Option<&str>| BackboneSource::Hub { id: id.into(), revision: revision.map(Into::into) };
+    let hub = |id: &str, revision: Option<&str>| ModelSource::Hub { id: id.into(), revision: revision.map(Into::into) };
     let minilm = "sentence-transformers/all-MiniLM-L6-v2";
     assert_eq!(source("all-minilm-l6-v2", Some("v1")), hub(minilm, Some("v1")));
     assert_eq!(source("all-minilm-l6-v2", None), hub(minilm, Some("c9745ed1d9f207416be6d2e6f8de32d1f16199bf")));
     assert_eq!(source("org/name", None), hub("org/name", None));
-    assert_eq!(source("./models/mine", None), BackboneSource::Folder("./models/mine".into()));
+    assert_eq!(source("./models/mine", None), ModelSource::Folder("./models/mine".into()));
     assert_eq!(catalog.suggest("vader-amazn"), Some("vader-amazon"));
 }
 
@@ -95,6 +96,30 @@ fn with(kind: CardKind, name: &str, text: &str) -> Catalog {
     let mut catalog = Catalog::built_in();
     catalog.add_folder(folder.path()).unwrap();
     catalog
+}
+
+#[test]
+fn checkpoints_are_folders_or_hub_ids() {
+    let built_in = Catalog::built_in();
+    let ModelSource::Folder(folder) = built_in.checkpoint_source("sentiment", Path::new(".")).unwrap() else {
+        panic!()
+    };
+    assert!(folder.join("mtl_zoo.json").is_file());
+    let commit = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf";
+    let text = |id: &str, heads: &str| {
+        format!(
+            "id = '{id}'\nrevision = '{commit}'\nheads = {heads}\nlanguages = ['en']\nlicense = 'mit'\ndescription = 'x'\n"
+        )
+    };
+    let catalog = with(CardKind::Checkpoint, "mine", &text("me/mine", "['a']"));
+    let expected = ModelSource::Hub { id: "me/mine".into(), revision: Some(commit.into()) };
+    assert_eq!(catalog.checkpoint_source("mine", Path::new(".")).unwrap(), expected);
+    let error = catalog.checkpoint_source("min", Path::new(".")).unwrap_err().to_string();
+    assert!(error.contains("`zoo:min`") && error.contains("did you mean `mine`?"), "{error}");
+    for (text, found) in [(text("./mine", "['a']"), "revision"), (text("me/mine", "[]"), "heads")] {
+        let error = with(CardKind::Checkpoint, "mine", &text).validate().unwrap_err().to_string();
+        assert!(error.contains(found) && error.contains("mine.toml"), "{error}");
+    }
 }
 
 #[test]

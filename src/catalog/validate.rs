@@ -1,13 +1,12 @@
 //! Checks of what cards say: their form, and that it fits together. Whether it is true, `verified` says.
 
-use super::cards::{BackboneCard, TaskCard};
+use super::cards::{BackboneCard, CheckpointCard, TaskCard};
 use super::hub_file::{self, HubFile, is_commit, is_repository};
-use super::languages::is_language;
-use super::licenses::LICENSES;
 use super::store::is_folder;
 use crate::recipe::CardKind;
 use crate::recipe::suggest::did_you_mean;
 use crate::recipe::validate::{Check, Invalid, path, require};
+use crate::recipe::validate_checkpoint::{languages, license};
 use toml::Value;
 
 /// The families of backbones that can be loaded.
@@ -24,28 +23,44 @@ pub(super) fn backbone(name: &str, card: &BackboneCard) -> Check {
     require(FAMILIES.contains(&family.as_str()), &["family"], family, "\"bert\"", &help)?;
     let help = "count the numbers in the model's tensors; the Hub's page of the model shows them too";
     require(card.parameters > 0, &["parameters"], card.parameters, "a number above 0", help)?;
-    license(&card.license)?;
-    languages(&card.languages, true)?;
+    license(&["license"], &card.license)?;
+    languages(&["languages"], &card.languages, true)?;
     text("description", &card.description)?;
     text("tested", &card.tested)?;
-    if is_folder(&card.id) {
+    place(&card.id, card.revision.as_deref(), card.pinned)
+}
+
+/// Checks a published checkpoint's card.
+pub(super) fn checkpoint(name: &str, card: &CheckpointCard) -> Check {
+    file_name(CardKind::Checkpoint, name)?;
+    license(&["license"], &card.license)?;
+    languages(&["languages"], &card.languages, true)?;
+    text("description", &card.description)?;
+    let help = "write the tasks' names, as `mtl-zoo inspect` shows them";
+    require(!card.heads.is_empty(), &["heads"], &card.heads, "at least one head", help)?;
+    place(&card.id, card.revision.as_deref(), card.pinned)
+}
+
+/// Checks where a model is said to be.
+fn place(id: &str, revision: Option<&str>, is_pinned: bool) -> Check {
+    if is_folder(id) {
         let help = "remove it: only models on the Hub have revisions";
-        let found = card.revision.as_deref().unwrap_or_default();
-        return require(card.revision.is_none(), &["revision"], found, "no revision of a folder", help);
+        let found = revision.unwrap_or_default();
+        return require(revision.is_none(), &["revision"], found, "no revision of a folder", help);
     }
     let help = "write `OWNER/NAME` as on the Hub, or a folder that starts with `./`, `../` or `/`";
-    require(is_repository(&card.id), &["id"], &card.id, "a Hub id or a folder", help)?;
-    pinned(card.pinned, card.revision.as_deref(), &["revision"])
+    require(is_repository(id), &["id"], id, "a Hub id or a folder", help)?;
+    pinned(is_pinned, revision, &["revision"])
 }
 
 /// Checks a task's card. What is in `[task]` is a recipe's business, but for where its files are.
 pub(super) fn task(name: &str, card: &TaskCard) -> Check {
     file_name(CardKind::Task, name)?;
-    license(&card.license)?;
+    license(&["license"], &card.license)?;
     text("description", &card.description)?;
     text("source", &card.source)?;
     let published = published(card)?;
-    languages(&card.languages, published.is_some())?;
+    languages(&["languages"], &card.languages, published.is_some())?;
     if let Some(citation) = &card.citation {
         text("citation", citation)?;
     }
@@ -128,27 +143,6 @@ fn file_name(kind: CardKind, name: &str) -> Check {
         "1 to 64 letters, digits, `-` or `_`, the first a letter or digit"
     };
     Err(Invalid::fact(Vec::new(), format!("a card called `{name}`"), expected, "rename the file"))
-}
-
-fn license(license: &str) -> Check {
-    let other = "write `other` or `unknown` if it has none of the Hub's names";
-    let help = did_you_mean(license, LICENSES.iter().copied(), other);
-    let expected = "a licence as the Hub writes it: `apache-2.0`, `mit`";
-    require(LICENSES.contains(&license), &["license"], license, expected, &help)
-}
-
-fn languages(codes: &[String], needed: bool) -> Check {
-    let help = "write codes such as [\"en\", \"zh\"], or [\"multilingual\"]";
-    require(!needed || !codes.is_empty(), &["languages"], codes, "at least one language", help)?;
-    for (index, code) in codes.iter().enumerate() {
-        let key = ["languages", &format!("[{index}]")];
-        require(is_language(code), &key, code, "an ISO 639 code in lower case, or `multilingual`", help)?;
-        if codes[..index].contains(code) {
-            let found = format!("`{code}` twice");
-            return Err(Invalid::fact(path(&key), found, "each language once", "remove one of the two"));
-        }
-    }
-    Ok(())
 }
 
 fn text(key: &str, text: &str) -> Check {

@@ -10,18 +10,18 @@
 //!
 //! [`write`](fn@write) makes such a folder in one step: it is there entirely or not at all. [`CheckpointFolder::open`]
 //! believes nothing: each way in which a file can lie is an [`Error::Checkpoint`](crate::Error::Checkpoint) with a
-//! [`Fault`](crate::Fault) of its own; values are plain slices of `f32`. [`Predictor`] puts an opened checkpoint to work, [`export()`] puts it into the
+//! [`Fault`](crate::Fault) of its own; values are plain slices of `f32`. [`MultiTask`] puts an opened checkpoint to work, [`export()`] puts it into the
 //! folders of other libraries.
 
 mod atomic;
 mod card;
 mod export;
+mod find;
 mod header;
 mod manifest;
+mod multi_task;
 pub mod pieces;
-mod predictor;
 mod publication;
-#[cfg(feature = "hub")]
 mod publish;
 mod read;
 mod tensor_file;
@@ -31,16 +31,18 @@ mod validate;
 mod write;
 
 pub use atomic::{check_target, write_folder};
-pub use card::{CardOptions, model_card};
+pub use card::{model_card, with_sharing};
 pub use export::{ExportFormat, ExportOptions, Exported, export};
+pub use find::{CHECKPOINT_FOLDER, ZOO, checkpoint_folder, find, find_files};
 pub use header::StoredDtype;
 pub use manifest::{
     BackboneInfo, FORMAT, HeadInfo, HeadScores, InputKind, Manifest, MergedInfo, Scores, SplitInfo, TrainingInfo,
     Versions,
 };
-pub use predictor::{Answer, Predictor};
+pub use multi_task::{Answer, MultiTask};
+pub use publish::Publication;
 #[cfg(feature = "hub")]
-pub use publish::{Publish, publish};
+pub use publish::publish;
 pub use read::CheckpointFolder;
 pub use tensor_file::{StoredTensor, TensorFile};
 pub use tensor_writer::{TensorData, write_tensors};

@@ -1,56 +1,84 @@
-//! A checkpoint to the Hub.
+//! What of a checkpoint is published, to a folder or to the Hub.
 
 use super::pieces::write_heads;
-use super::{CARD_FILE, CheckpointFolder, MANIFEST_FILE, Manifest};
+use super::{CARD_FILE, CheckpointFolder, MANIFEST_FILE, Manifest, model_card, with_sharing, write_folder};
 use crate::error::{IoContext, Result};
 use crate::files::create_file;
-use crate::hub::{CHECKPOINT_FILES, HubOptions, PushOptions, Pushed, push};
 use std::fs;
 use std::path::Path;
 
-/// What of a checkpoint is published.
+/// What is published.
 #[derive(Clone, Copy, Debug, Default)]
-pub enum Publish<'a> {
-    /// Backbone and heads.
-    #[default]
-    Whole,
-    /// These heads without the backbone, all if none are named (see [`pieces`](super::pieces)).
-    Heads(&'a [&'a str]),
+pub struct Publication<'a> {
+    /// These heads without the backbone, all if none are named (see [`pieces`](super::pieces)); `None` is all of the
+    /// checkpoint.
+    pub heads: Option<&'a [&'a str]>,
+    /// What sharing did to the tasks, Markdown for the model card.
+    pub sharing: Option<&'a str>,
 }
 
-/// Verifies a checkpoint and pushes its files and its model card to a repository on the Hub, in one commit. Files of an
-/// older checkpoint there that this one does not have are removed; all others stay. Of paths on this machine the manifest
-/// there has only the names.
+impl Publication<'_> {
+    /// Verifies the checkpoint in `dir` and writes what is published of it to `folder`, whole or not at all. Of paths on
+    /// this machine the manifest there has only the names.
+    ///
+    /// # Errors
+    /// As [`CheckpointFolder::open`] for a checkpoint that is not whole, and as [`write_heads`].
+    pub fn write(&self, dir: &Path, folder: &Path) -> Result<Manifest> {
+        let opened = CheckpointFolder::open(dir)?;
+        write_folder(folder, |folder| {
+            let manifest = match self.heads {
+                None => copy(&opened, folder)?,
+                Some(heads) => write_heads(&opened, heads, folder)?,
+            };
+            let manifest = Manifest::for_publication(manifest);
+            replace(&folder.join(MANIFEST_FILE), &manifest.to_json())?;
+            if let Some(sharing) = self.sharing {
+                let path = folder.join(CARD_FILE);
+                let card =
+                    if path.is_file() { fs::read_to_string(&path).at("read", &path)? } else { model_card(&manifest) };
+                replace(&path, with_sharing(&card, sharing).as_bytes())?;
+            }
+            Ok(manifest)
+        })
+    }
+}
+
+/// The checkpoint's own files and its card, which is for people: it may be rewritten, and one on the Hub stays if there is
+/// none here.
+fn copy(checkpoint: &CheckpointFolder, folder: &Path) -> Result<Manifest> {
+    let CheckpointFolder { dir, manifest, .. } = checkpoint;
+    let own = manifest.sha256.keys().map(String::as_str);
+    for name in own.chain(dir.join(CARD_FILE).is_file().then_some(CARD_FILE)) {
+        let from = dir.join(name);
+        fs::copy(&from, folder.join(name)).at("copy", &from)?;
+    }
+    Ok(manifest.clone())
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    if path.exists() {
+        fs::remove_file(path).at("replace", path)?;
+    }
+    create_file(path, |out| out.write_all(bytes).at("write", path))
+}
+
+/// Pushes what is published of the checkpoint in `dir` to a repository on the Hub, in one commit. Files of an older
+/// checkpoint there that this one does not have are removed; all others stay.
 ///
 /// # Errors
-/// As [`CheckpointFolder::open`] for a checkpoint that is not whole, as [`write_heads`], and as [`push`].
+/// As [`Publication::write`] and [`push`](crate::hub::push).
+#[cfg(feature = "hub")]
 pub fn publish(
     dir: &Path,
-    what: Publish,
+    publication: &Publication,
     id: &str,
-    push_options: &PushOptions,
-    options: &HubOptions,
-) -> Result<Pushed> {
-    let opened = CheckpointFolder::open(dir)?;
+    push_options: &crate::hub::PushOptions,
+    options: &crate::hub::HubOptions,
+) -> Result<crate::hub::Pushed> {
+    use crate::hub::{CHECKPOINT_FILES, PushOptions, push};
     let staged = tempfile::tempdir().at("create a folder in", std::env::temp_dir())?;
     let folder = staged.path().join("checkpoint");
-    let manifest = match what {
-        Publish::Whole => {
-            fs::create_dir(&folder).at("create", &folder)?;
-            let own = opened.manifest.sha256.keys().map(String::as_str);
-            // The card is for people: it may be rewritten, and one that was written on the Hub stays.
-            for name in own.chain(dir.join(CARD_FILE).is_file().then_some(CARD_FILE)) {
-                place(&dir.join(name), &folder.join(name))?;
-            }
-            opened.manifest.clone()
-        }
-        Publish::Heads(heads) => write_heads(&opened, heads, &folder)?,
-    };
-    let json = Manifest::for_publication(manifest).to_json();
-    let path = folder.join(MANIFEST_FILE);
-    let _ = fs::remove_file(&path);
-    create_file(&path, |out| out.write_all(&json).at("write", &path))?;
-
+    publication.write(dir, &folder)?;
     let mut files = Vec::new();
     for entry in fs::read_dir(&folder).at("read", &folder)? {
         files.push(entry.at("read", &folder)?.file_name().to_string_lossy().into_owned());
@@ -59,13 +87,4 @@ pub fn publish(
     let known = CHECKPOINT_FILES.required.iter().chain(CHECKPOINT_FILES.optional).map(|name| (*name).to_owned());
     let obsolete = known.filter(|name| name != CARD_FILE && !files.contains(name)).collect();
     push(&folder, &files, id, &PushOptions { obsolete, ..push_options.clone() }, options)
-}
-
-/// The same file in another place, without a second copy where the disk is the same.
-fn place(from: &Path, to: &Path) -> Result<()> {
-    let source = fs::canonicalize(from).at("read", from)?;
-    if fs::hard_link(&source, to).is_err() {
-        fs::copy(&source, to).at("copy", from)?;
-    }
-    Ok(())
 }

@@ -1,6 +1,5 @@
 //! Writes a checkpoint in one step.
 
-use super::CardOptions;
 use super::atomic::write_folder;
 use super::tensor_writer::{TensorData, write_tensors};
 use super::validate::{hidden_size, is_plain_file_name};
@@ -23,8 +22,6 @@ pub struct CheckpointContents<'a> {
     pub config: &'a [u8],
     /// `tokenizer.json` and the other tokenizer files by name, as pulled.
     pub tokenizer_files: Vec<(String, Vec<u8>)>,
-    /// What the model card says beyond the manifest.
-    pub card: CardOptions,
 }
 
 /// Writes a checkpoint to `dir` and gives its manifest with all hashes. The folder is there entirely or not at all: an
@@ -36,7 +33,7 @@ pub struct CheckpointContents<'a> {
 /// [`Error::Io`](crate::Error::Io) if a file cannot be written.
 pub fn write(dir: impl AsRef<Path>, contents: CheckpointContents<'_>) -> Result<Manifest> {
     let dir = dir.as_ref();
-    let CheckpointContents { mut manifest, tensors, dtype, config, mut tokenizer_files, card } = contents;
+    let CheckpointContents { mut manifest, tensors, dtype, config, mut tokenizer_files } = contents;
     check_tokenizer_files(dir, &tokenizer_files)?;
     tokenizer_files.sort();
     manifest.sha256.clear();
@@ -59,7 +56,7 @@ pub fn write(dir: impl AsRef<Path>, contents: CheckpointContents<'_>) -> Result<
             create_file(&folder.join(name), |out| out.write_all(bytes).at("write", dir.join(name)))?;
             manifest.sha256.insert(name.into(), sha256_hex(bytes));
         }
-        let card = model_card(&manifest, &card);
+        let card = model_card(&manifest);
         for (name, bytes) in [(CARD_FILE, card.into_bytes()), (MANIFEST_FILE, manifest.to_json())] {
             create_file(&folder.join(name), |out| out.write_all(&bytes).at("write", dir.join(name)))?;
         }

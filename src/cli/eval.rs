@@ -5,7 +5,7 @@ use super::sources;
 use anyhow::Result;
 use clap::ValueEnum;
 use indexmap::IndexMap;
-use mtl_zoo::checkpoint::{HeadInfo, MANIFEST_FILE, Manifest, Predictor};
+use mtl_zoo::checkpoint::{HeadInfo, MANIFEST_FILE, Manifest, MultiTask};
 use mtl_zoo::data::{Row, TaskData, labelled_rows, task_data};
 use mtl_zoo::hub::is_hub_uri;
 use mtl_zoo::ops::Precision;
@@ -63,7 +63,7 @@ impl Which {
 impl Eval {
     pub fn run(self) -> Result<()> {
         let files = sources::checkpoint(&self.checkpoint)?;
-        let predictor = Predictor::load(&files.folder)?;
+        let predictor = MultiTask::load(&files.folder)?;
         let manifest = predictor.manifest();
         let recipe = recipe(manifest, &files.folder)?;
         let names: Vec<&str> = manifest.heads.keys().map(String::as_str).collect();

@@ -14,7 +14,7 @@ Examples:
   mtl-zoo list balance            balancing methods: what they read, where they are from, what they cost
   mtl-zoo list balance --json     the same with their parameters, as an array";
 
-/// List what there is: backbones, tasks, recipes, kinds of heads, balancing methods.
+/// List what there is: backbones, tasks, recipes, checkpoints, kinds of heads, balancing methods.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct List {
@@ -33,6 +33,8 @@ enum What {
     Tasks,
     /// Whole recipes, ready for `mtl-zoo finetune NAME`.
     Recipes,
+    /// Published checkpoints: `mtl-zoo predict zoo:NAME "some text"`.
+    Checkpoints,
     /// What a task's `type` can be.
     Heads,
     /// What a recipe's `balance.method` can be.
@@ -45,6 +47,7 @@ impl What {
             Self::Backbones => "backbones",
             Self::Tasks => "tasks",
             Self::Recipes => "recipes",
+            Self::Checkpoints => "checkpoints",
             Self::Heads => "heads",
             Self::Balance => "balance",
         }
@@ -83,7 +86,9 @@ impl List {
                 What::Balance => {
                     (&["balance", "needs", "paper", "extra cost"], &["name", "needs", "paper", "extra_cost"])
                 }
-                What::Backbones | What::Tasks => (&[what.name(), "verified", ""], &["name", "verified", "description"]),
+                What::Backbones | What::Tasks | What::Checkpoints => {
+                    (&[what.name(), "verified", ""], &["name", "verified", "description"])
+                }
                 What::Recipes | What::Heads => (&[what.name(), ""], &["name", "description"]),
             };
             let cell = |entry: &Value, key: &&str| match *key {
@@ -116,6 +121,9 @@ fn entries(what: What, catalog: &Catalog) -> Vec<Value> {
             catalog.backbones().map(|(name, found)| card(name, found.map(|found| json!(found)))).collect()
         }
         What::Tasks => catalog.tasks().map(|(name, found)| card(name, found.map(|found| json!(found)))).collect(),
+        What::Checkpoints => {
+            catalog.checkpoints().map(|(name, found)| card(name, found.map(|found| json!(found)))).collect()
+        }
         What::Recipes => catalog
             .recipes()
             .map(|(name, source)| json!({"name": name, "description": first_comment(&source.text)}))

@@ -4,7 +4,7 @@ use super::predict_input::Inputs;
 use super::predict_output::{Format, Writer};
 use super::sources;
 use anyhow::Result;
-use mtl_zoo::checkpoint::Predictor;
+use mtl_zoo::checkpoint::MultiTask;
 use mtl_zoo::{Input, Problem};
 use std::io::{self, IsTerminal};
 
@@ -66,7 +66,7 @@ impl Predict {
             }
         };
         let files = sources::checkpoint(&self.checkpoint)?;
-        let predictor = Predictor::load(&files.folder)?;
+        let predictor = MultiTask::load(&files.folder)?;
         let manifest = predictor.manifest();
         let known: Vec<&str> = manifest.heads.keys().map(String::as_str).collect();
         self.heads.iter().try_for_each(|head| sources::check_head(head, &known))?;

@@ -2,16 +2,19 @@
 
 use super::{output, sources};
 use anyhow::Result;
-use mtl_zoo::checkpoint::{Publish, publish};
+use mtl_zoo::checkpoint::{CheckpointFolder, Publication, publish};
 use mtl_zoo::hub::PushOptions;
+use mtl_zoo::report;
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
   mtl-zoo push runs/sentiment/checkpoint me/sentiment
   mtl-zoo push runs/sentiment/checkpoint me/sentiment --private --message \"three epochs\"
+  mtl-zoo push runs/sentiment/checkpoint me/sentiment --study studies/sentiment
   mtl-zoo push runs/sentiment/checkpoint me/sentiment-heads --heads-only --head amazon
+  mtl-zoo push runs/sentiment/checkpoint --out to-look-at
 
 The token comes from HF_TOKEN, or from the file that Python's `hf auth login` writes.";
 
@@ -22,12 +25,18 @@ The token comes from HF_TOKEN, or from the file that Python's `hf auth login` wr
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Push {
-    /// Folder of the checkpoint, or of the run that made it.
+    /// Folder of the checkpoint, or of the run that made it; also a Hub id, or `zoo:` and a name.
     #[arg(value_name = "CHECKPOINT")]
     checkpoint: String,
     /// Where to: OWNER/NAME.
-    #[arg(value_name = "REPO")]
-    id: String,
+    #[arg(value_name = "REPO", required_unless_present = "out")]
+    id: Option<String>,
+    /// Write what would be published to this folder instead, and push nothing.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["id", "private", "message", "revision"])]
+    out: Option<PathBuf>,
+    /// Say in the model card what sharing did to each task, from the study in this folder.
+    #[arg(long, value_name = "FOLDER")]
+    study: Option<PathBuf>,
     /// Push the heads without the backbone, which the manifest names: a few kilobytes. `mtl-zoo merge` puts them on it.
     #[arg(long)]
     heads_only: bool,
@@ -50,16 +59,22 @@ pub struct Push {
 
 impl Push {
     pub fn run(self) -> Result<()> {
-        let folder = sources::checkpoint_folder(&self.checkpoint);
         let options = PushOptions {
             private: self.private,
             message: self.message,
             revision: self.revision,
             ..PushOptions::default()
         };
+        let folder = &sources::checkpoint(&self.checkpoint)?.folder;
         let heads: Vec<&str> = self.heads.iter().map(String::as_str).collect();
-        let what = if self.heads_only { Publish::Heads(&heads) } else { Publish::Whole };
-        let pushed = publish(Path::new(&folder), what, &self.id, &options, &sources::showing("uploading"))?;
+        let sharing = self.study.as_deref().map(|study| findings(study, folder, &heads)).transpose()?;
+        let publication = Publication { heads: self.heads_only.then_some(&heads), sharing: sharing.as_deref() };
+        let id = match (&self.out, &self.id) {
+            (None, Some(id)) => id,
+            (Some(out), _) => return write(&publication, folder, out, self.json),
+            (None, None) => unreachable!("the command line asks for one of them"),
+        };
+        let pushed = publish(folder, &publication, id, &options, &sources::showing("uploading"))?;
         if self.json {
             return output::print_json(&json!({
                 "id": pushed.id,
@@ -77,4 +92,23 @@ impl Push {
         }
         Ok(())
     }
+}
+
+/// What the study says about the checkpoint's tasks, those of `heads` if any are named.
+fn findings(study: &Path, checkpoint: &Path, heads: &[&str]) -> Result<String> {
+    let manifest = CheckpointFolder::manifest(checkpoint)?;
+    let chosen = |task: &&str| heads.is_empty() || heads.contains(task);
+    let tasks: Vec<&str> = manifest.heads.keys().map(String::as_str).filter(chosen).collect();
+    let method = manifest.balance["method"].as_str();
+    Ok(report::card_section(&report::read(study)?, &tasks, method)?)
+}
+
+/// Writes to a folder what would be published.
+fn write(publication: &Publication, checkpoint: &Path, out: &Path, json: bool) -> Result<()> {
+    let manifest = publication.write(checkpoint, out)?;
+    if json {
+        return output::print_json(&json!({"folder": out, "heads": manifest.heads.keys().collect::<Vec<_>>()}));
+    }
+    output::note("nothing was pushed; this is what would be:");
+    Ok(output::print(out.display())?)
 }

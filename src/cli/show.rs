@@ -4,6 +4,7 @@ use super::list::NOT_VERIFIED;
 use super::{inspect, output};
 use mtl_zoo::Problem;
 use mtl_zoo::catalog::Catalog;
+use mtl_zoo::checkpoint::ZOO;
 use mtl_zoo::recipe::CardKind;
 use std::path::Path;
 
@@ -17,7 +18,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Show {
-    /// Name of a card (see `mtl-zoo list`), or a checkpoint's folder.
+    /// Name of a card (see `mtl-zoo list`), a checkpoint's folder, or `zoo:` and the name of a published checkpoint.
     name: String,
 }
 
@@ -31,7 +32,7 @@ impl Show {
             }
             return Ok(());
         }
-        if Path::new(&self.name).exists() || self.name.contains('/') {
+        if Path::new(&self.name).exists() || self.name.contains('/') || self.name.starts_with(ZOO) {
             return inspect::Inspect::new(self.name).run();
         }
         let help = match catalog.suggest(&self.name) {
@@ -49,5 +50,6 @@ fn is_unverified(catalog: &Catalog, kind: CardKind, name: &str) -> bool {
         CardKind::Backbone => catalog.backbone(name).is_ok_and(|card| card.is_some_and(|card| !card.verified)),
         CardKind::Task => catalog.task(name).is_ok_and(|card| card.is_some_and(|card| !card.verified)),
         CardKind::Recipe => false,
+        CardKind::Checkpoint => catalog.checkpoint(name).is_ok_and(|card| card.is_some_and(|card| !card.verified)),
     }
 }

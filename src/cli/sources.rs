@@ -4,10 +4,11 @@ use super::output::{note, warn};
 use anyhow::Result;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mtl_zoo::Problem;
-use mtl_zoo::catalog::{BackboneSource, Catalog};
+use mtl_zoo::catalog::{Catalog, ModelSource};
 use mtl_zoo::checkpoint::pieces::PIECE_FILES;
+use mtl_zoo::checkpoint::{find, find_files};
 use mtl_zoo::data::pull_data;
-use mtl_zoo::hub::{HubFiles, HubOptions, resolve, resolve_backbone, resolve_checkpoint};
+use mtl_zoo::hub::{HubFiles, HubOptions, resolve_backbone};
 use mtl_zoo::recipe::Recipe;
 use std::collections::HashMap;
 use std::io::{self, IsTerminal};
@@ -17,26 +18,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The files of a backbone: a card's name, a folder or a Hub id. The bundled one is sought from `near` first.
 pub fn backbone(catalog: &Catalog, id: &str, revision: Option<&str>, near: &Path) -> Result<HubFiles> {
     match catalog.backbone_source(id, revision, near)? {
-        BackboneSource::Folder(folder) => Ok(resolve_backbone(&folder.to_string_lossy(), None, &options())?),
-        BackboneSource::Hub { id, revision } => Ok(resolve_backbone(&id, revision.as_deref(), &options())?),
+        ModelSource::Folder(folder) => Ok(resolve_backbone(&folder.to_string_lossy(), None, &options())?),
+        ModelSource::Hub { id, revision } => Ok(resolve_backbone(&id, revision.as_deref(), &options())?),
     }
 }
 
-/// The files of a checkpoint: a folder or a Hub id. A run's folder stands for the checkpoint in it.
+/// The files of a checkpoint: a folder, a run's folder, a Hub id or `zoo:` and a name.
 pub fn checkpoint(id: &str) -> Result<HubFiles> {
-    Ok(resolve_checkpoint(&checkpoint_folder(id), None, &options())?)
+    Ok(find(id, &options())?)
 }
 
 /// The files of a checkpoint, or of heads without their backbone.
 pub fn pieces(id: &str) -> Result<HubFiles> {
-    Ok(resolve(&checkpoint_folder(id), None, &PIECE_FILES, &options())?)
-}
-
-/// The checkpoint in a run's folder; anything else as it is.
-pub fn checkpoint_folder(id: &str) -> String {
-    let inside = Path::new(id).join(mtl_zoo::train::CHECKPOINT_FOLDER);
-    let is_run = inside.is_dir() && !Path::new(id).join(mtl_zoo::checkpoint::MANIFEST_FILE).exists();
-    inside.to_str().filter(|_| is_run).unwrap_or(id).to_owned()
+    Ok(find_files(id, &PIECE_FILES, &options())?)
 }
 
 /// The recipe with its data files from the Hub pulled, and named with their commits.

@@ -7,6 +7,7 @@ use super::{argument, dry_run, sources, study_summary};
 use anyhow::{Context, Result};
 use mtl_zoo::Problem;
 use mtl_zoo::catalog::Catalog;
+use mtl_zoo::checkpoint::CHECKPOINT_FOLDER;
 use mtl_zoo::data::TokenCache;
 use mtl_zoo::files::write_file;
 use mtl_zoo::recipe::Recipe;
@@ -14,7 +15,7 @@ use mtl_zoo::report;
 use mtl_zoo::study::{
     About, Changes, Means, Options, Plan, StudyFolder, advised, answering, findings, free_memory, run_all, time_a_token,
 };
-use mtl_zoo::train::{CHECKPOINT_FOLDER, MemoryPlan, Prepared};
+use mtl_zoo::train::{MemoryPlan, Prepared};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -7,6 +7,10 @@ pub(crate) mod document;
 #[cfg(feature = "train")]
 pub(crate) mod explain;
 #[cfg(feature = "train")]
+mod languages;
+#[cfg(feature = "train")]
+mod licenses;
+#[cfg(feature = "train")]
 mod load;
 #[cfg(feature = "train")]
 mod overrides;
@@ -20,6 +24,8 @@ mod task;
 mod training;
 #[cfg(feature = "train")]
 pub(crate) mod validate;
+#[cfg(feature = "train")]
+pub(crate) mod validate_checkpoint;
 #[cfg(feature = "train")]
 mod validate_task;
 
@@ -101,6 +107,18 @@ impl Default for Backbone {
 pub struct CheckpointOptions {
     /// Number format of the stored tensors.
     pub dtype: CheckpointDtype,
+    /// Title of the model card; one from the tasks' names if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Licence as the Hub writes it, for the model card.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    /// ISO 639-1 codes of the texts' languages, or `multilingual`, for the model card.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub languages: Vec<String>,
+    /// Hub id of the model that the backbone comes from, for the model card; the backbone's if it is on the Hub.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_model: Option<String>,
 }
 
 /// Number format of stored tensors.

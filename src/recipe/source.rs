@@ -33,18 +33,21 @@ pub enum CardKind {
     Task,
     /// A whole recipe.
     Recipe,
+    /// A published checkpoint.
+    Checkpoint,
 }
 
 impl CardKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Backbone, Self::Task, Self::Recipe];
+    pub const ALL: [Self; 4] = [Self::Backbone, Self::Task, Self::Recipe, Self::Checkpoint];
 
-    /// The folder of such cards, and the word that `mtl-zoo list` takes: `backbones`, `tasks`, `recipes`.
+    /// The folder of such cards, and the word that `mtl-zoo list` takes: `backbones`, `tasks`, `recipes`, `checkpoints`.
     pub fn folder(self) -> &'static str {
         match self {
             Self::Backbone => "backbones",
             Self::Task => "tasks",
             Self::Recipe => "recipes",
+            Self::Checkpoint => "checkpoints",
         }
     }
 }

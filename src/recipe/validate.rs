@@ -2,7 +2,7 @@
 
 use super::document::{Document, KeyPath, dotted};
 use super::suggest::{did_you_mean, list, nearest};
-use super::{BalanceMethod, Level, ParameterValue, Pooling, Recipe, Sampling, validate_task};
+use super::{BalanceMethod, Level, ParameterValue, Pooling, Recipe, Sampling, validate_checkpoint, validate_task};
 use crate::error::{Error, Problem, Result};
 use indexmap::IndexMap;
 use std::fmt::Debug;
@@ -90,6 +90,7 @@ pub(crate) fn check(recipe: &Recipe) -> Check {
     }
     recipe.tasks.iter().try_for_each(|(name, task)| validate_task::check(name, task))?;
     sampling(recipe)?;
+    validate_checkpoint::check(&recipe.checkpoint)?;
     balance(recipe)
 }
 

@@ -3,6 +3,7 @@
 //! All numbers come from [`Report`]; here they only get their places.
 
 mod canvas;
+mod card;
 mod colours;
 mod figure;
 mod figures;
@@ -15,6 +16,8 @@ mod sections;
 #[cfg(test)]
 mod tests;
 pub mod words;
+
+pub use card::{card_section, read};
 
 use crate::error::{IoContext, Result};
 use crate::files::write_file;

@@ -1,7 +1,7 @@
 //! What answering all heads costs: by one model, and by a model a task.
 
 use super::report::Answering;
-use crate::checkpoint::Predictor;
+use crate::checkpoint::MultiTask;
 use crate::data::Input;
 use crate::error::Result;
 use crate::train::Prepared;
@@ -23,7 +23,7 @@ pub fn answering(prepared: &Prepared, checkpoint: &Path) -> Result<Option<Answer
     if firsts.len() < 2 || firsts.iter().any(|first| *first != firsts[0]) {
         return Ok(None);
     }
-    let predictor = Predictor::load(checkpoint)?;
+    let predictor = MultiTask::load(checkpoint)?;
     let rows = prepared.tasks.iter().flat_map(|task| &task.data.validation);
     let texts: Vec<Input> = rows.map(|row| row.input.clone()).take(TEXTS).collect();
     let names: Vec<&str> = prepared.tasks.iter().map(|task| task.data.name.as_str()).collect();

@@ -3,13 +3,12 @@
 use super::folder::StudyFolder;
 use super::result::{Affinity, Clock, Cosines, Evaluated, RunResult, TaskResult};
 use super::{Arm, Planned};
+use crate::checkpoint::CHECKPOINT_FOLDER;
 use crate::data::TokenCache;
 use crate::error::{Error, IoContext, Result};
 use crate::hub::HubFiles;
 use crate::recipe::Balance;
-use crate::train::{
-    CHECKPOINT_FOLDER, Event, MemoryPlan, Observer, Prepared, PreparedTask, Run, SEARCH_FILE, Trial, answer,
-};
+use crate::train::{Event, MemoryPlan, Observer, Prepared, PreparedTask, Run, SEARCH_FILE, Trial, answer};
 use indexmap::IndexMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,10 +3,10 @@
 use super::execute::{Surroundings, execute};
 use super::folder::StudyFolder;
 use super::{Plan, Planned, RunResult};
+use crate::checkpoint::CHECKPOINT_FOLDER;
 use crate::data::TokenCache;
 use crate::error::{Error, Problem, Result};
 use crate::hub::HubFiles;
-use crate::train::CHECKPOINT_FOLDER;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};

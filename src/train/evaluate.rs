@@ -4,7 +4,7 @@ use super::Answers;
 use crate::data::{Batch, Example};
 use crate::error::Result;
 use crate::metrics::Metric;
-use crate::model::{MultiTask, Pass};
+use crate::model::{JointModel, Pass};
 use crate::ops::Precision;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub(super) const BATCH_TOKENS: usize = 4096;
 /// # Errors
 /// If a token lies outside the backbone's vocabulary.
 pub fn evaluate(
-    model: &MultiTask,
+    model: &JointModel,
     task: usize,
     labels: &[String],
     metrics: &[Metric],
@@ -45,7 +45,7 @@ pub fn evaluate(
 /// # Errors
 /// If a token lies outside the backbone's vocabulary.
 pub fn answer(
-    model: &MultiTask,
+    model: &JointModel,
     task: usize,
     labels: &[String],
     examples: &[Example],

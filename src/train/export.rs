@@ -2,12 +2,12 @@
 
 use super::{Prepared, PreparedTask, Scores};
 use crate::checkpoint::{
-    BackboneInfo, CardOptions, CheckpointContents, FORMAT, HeadInfo, HeadScores, InputKind, Manifest, SplitInfo,
-    TOKENIZER_FILE, TensorData, TrainingInfo, Versions, write,
+    BackboneInfo, CheckpointContents, FORMAT, HeadInfo, HeadScores, InputKind, Manifest, SplitInfo, TOKENIZER_FILE,
+    TensorData, TrainingInfo, Versions, write,
 };
 use crate::error::{IoContext, Result};
 use crate::hub::OPTIONAL_TOKENIZER_FILES;
-use crate::model::MultiTask;
+use crate::model::JointModel;
 use crate::recipe::TaskType;
 use indexmap::IndexMap;
 use serde_json::json;
@@ -29,7 +29,7 @@ pub struct Results {
 ///
 /// # Errors
 /// If a file cannot be read or written, or a value does not fit the checkpoint's number format.
-pub fn export(prepared: &Prepared, model: &MultiTask, results: &Results, dir: &Path) -> Result<Manifest> {
+pub fn export(prepared: &Prepared, model: &JointModel, results: &Results, dir: &Path) -> Result<Manifest> {
     let recipe = &prepared.recipe;
     let tensors = model
         .tensors()
@@ -65,7 +65,6 @@ pub fn export(prepared: &Prepared, model: &MultiTask, results: &Results, dir: &P
             dtype: recipe.checkpoint.dtype,
             config: &prepared.config_json,
             tokenizer_files: tokenizer_files(&prepared.backbone.folder)?,
-            card: CardOptions::default(),
         },
     )
 }

@@ -3,7 +3,7 @@
 use super::Prepared;
 use crate::balance::Needs;
 use crate::gradient::Arena;
-use crate::model::MultiTask;
+use crate::model::JointModel;
 use crate::recipe::TrainingDtype;
 
 /// Parts of a run's memory at its peak, in bytes.
@@ -32,7 +32,7 @@ const EVALUATION: usize = super::evaluate::BATCH_TOKENS;
 
 impl MemoryPlan {
     /// The plan of a run with this model.
-    pub fn new(prepared: &Prepared, model: &MultiTask) -> Self {
+    pub fn new(prepared: &Prepared, model: &JointModel) -> Self {
         let training = &prepared.recipe.training;
         let (arena, config) = (model.arena(), model.config());
         let (backbone, heads) = model.size();
@@ -72,7 +72,7 @@ impl MemoryPlan {
         self.parameters + self.moments + self.gradients + self.activations + self.data + self.program
     }
 
-    fn activations(prepared: &Prepared, model: &MultiTask, tokens: usize, hidden: usize, inner: usize) -> usize {
+    fn activations(prepared: &Prepared, model: &JointModel, tokens: usize, hidden: usize, inner: usize) -> usize {
         let training = &prepared.recipe.training;
         let number = match training.dtype {
             TrainingDtype::F32 => FLOAT,

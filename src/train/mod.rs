@@ -30,7 +30,7 @@ pub use length::Drawn;
 pub use memory::{MemoryPlan, peak_memory};
 pub use prepare::{Prepared, PreparedTask};
 pub use progress::{Evaluation, Event, Observer, StepEvent};
-pub use run::{CHECKPOINT_FOLDER, METRICS_FILE, Outcome, RECIPE_FILE, Run};
+pub use run::{METRICS_FILE, Outcome, RECIPE_FILE, Run};
 pub use schedule::LearningRate;
 pub use search::{Budget, SEARCH_FILE, Trial};
 pub use state::{Position, RunState, StateArrays, save_state};

@@ -5,7 +5,7 @@ use crate::data::{Example, Row, TaskData, TaskStatistics, TokenCache, Tokenizer}
 use crate::error::{IoContext, Problem, Result};
 use crate::hub::HubFiles;
 use crate::metrics::Metric;
-use crate::model::{BackboneConfig, HeadOptions, ModelOptions, MultiTask};
+use crate::model::{BackboneConfig, HeadOptions, JointModel, ModelOptions};
 use crate::recipe::{Balanced, ClassWeights, Recipe, Task, TaskType};
 use indexmap::IndexMap;
 
@@ -78,13 +78,13 @@ impl Prepared {
     ///
     /// # Errors
     /// If the weights cannot be read, or do not fit the configuration.
-    pub fn model(&self) -> Result<MultiTask> {
+    pub fn model(&self) -> Result<JointModel> {
         let file = TensorFile::open(self.backbone.folder.join(MODEL_FILE))?;
         let weights = file.weights(|name| !name.starts_with("heads."))?;
         let heads = self.tasks.iter().map(|task| (task.data.name.clone(), task.head.clone())).collect();
         let options =
             ModelOptions { freeze: self.recipe.backbone.freeze, seed: self.recipe.training.seed, trained_heads: false };
-        MultiTask::new(self.config.clone(), weights, heads, &options)
+        JointModel::new(self.config.clone(), weights, heads, &options)
     }
 
     /// Class counts and lengths of every task.

@@ -9,7 +9,7 @@ use super::state::{Position, RunState, StateArrays, save_state};
 use super::telemetry::step_line;
 use super::{LearningRate, MemoryPlan, Prepared, Trainer, export};
 use crate::balance::Needs;
-use crate::checkpoint::{MODEL_FILE, Manifest, TrainingInfo};
+use crate::checkpoint::{CHECKPOINT_FOLDER, MODEL_FILE, Manifest, TrainingInfo};
 use crate::data::Sampler;
 use crate::error::{IoContext, Problem, Result};
 use crate::files::{hash_file, sha256_hex, write_file};
@@ -25,8 +25,6 @@ use std::sync::Arc;
 pub const RECIPE_FILE: &str = "recipe.toml";
 /// Name of the metrics, one JSON object a line.
 pub const METRICS_FILE: &str = "metrics.jsonl";
-/// Name of the exported checkpoint.
-pub const CHECKPOINT_FOLDER: &str = "checkpoint";
 
 /// A run in its folder.
 pub struct Run {
@@ -165,7 +163,7 @@ impl Run {
     }
 
     /// Shapes and names of the model.
-    pub fn layout(&self) -> &crate::model::MultiTask {
+    pub fn layout(&self) -> &crate::model::JointModel {
         self.trainer.layout()
     }
 

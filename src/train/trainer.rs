@@ -5,7 +5,7 @@ use crate::balance::{self, Balancer, Needs};
 use crate::data::Batch;
 use crate::error::{Fault, Problem, Result};
 use crate::gradient::{AdamW, AdamWOptions, GradientStore, Parts, Squares, Traces};
-use crate::model::MultiTask;
+use crate::model::JointModel;
 use crate::model::backbones::Depth;
 use crate::ops::Precision;
 use crate::recipe::{Level, Recipe, TrainingDtype};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// A model in training.
 pub struct Trainer {
-    pub(super) model: MultiTask,
+    pub(super) model: JointModel,
     pub(super) optimizer: AdamW,
     /// The balancing method with its state.
     pub balance: Balancer,
@@ -40,7 +40,7 @@ pub struct Trainer {
 
 impl Trainer {
     /// A trainer at step zero. The recipe's tasks are the model's heads, in the same order.
-    pub fn new(model: MultiTask, recipe: &Recipe) -> Self {
+    pub fn new(model: JointModel, recipe: &Recipe) -> Self {
         let training = &recipe.training;
         let options = AdamWOptions { betas: training.betas, epsilon: training.epsilon };
         let optimizer = AdamW::new(model.arena(), options, |name| {
@@ -115,7 +115,7 @@ impl Trainer {
     }
 
     /// The model, its parameters up to date.
-    pub fn model(&mut self) -> Result<&MultiTask> {
+    pub fn model(&mut self) -> Result<&JointModel> {
         self.optimizer.settle(self.model.arena())?;
         Ok(&self.model)
     }
@@ -158,7 +158,7 @@ impl Trainer {
     }
 
     /// Shapes and names of the model; its parameters may be behind.
-    pub fn layout(&self) -> &MultiTask {
+    pub fn layout(&self) -> &JointModel {
         &self.model
     }
 

@@ -2,8 +2,8 @@
 
 use indexmap::IndexMap;
 use mtl_zoo::checkpoint::{
-    BackboneInfo, CardOptions, CheckpointContents, FORMAT, HeadInfo, HeadScores, InputKind, Manifest, SplitInfo,
-    TensorData, TrainingInfo, Versions, write,
+    BackboneInfo, CheckpointContents, FORMAT, HeadInfo, HeadScores, InputKind, Manifest, SplitInfo, TensorData,
+    TrainingInfo, Versions, write,
 };
 use mtl_zoo::files::sha256_hex;
 use mtl_zoo::recipe::{CheckpointDtype, Pooling, TaskType};
@@ -49,7 +49,11 @@ pub fn manifest() -> Manifest {
         data: [("topic".to_owned(), split)].into(),
         training: TrainingInfo { seed: 3, steps: 100, tokens: 5000, best_step: 80 },
         versions: Versions { mtl_zoo: "0.1.0".into(), candle: "0.11.1".into() },
-        recipe: json!({"name": "sample"}),
+        recipe: json!({
+            "name": "sample",
+            "checkpoint": {"license": "apache-2.0", "languages": ["en"]},
+            "tasks": {"topic": {"train": "hf://datasets/org/topics@main/train.parquet"}},
+        }),
         merged: Vec::new(),
         trunk: None,
         sha256: IndexMap::new(),
@@ -92,11 +96,6 @@ pub fn contents(tensors: &[(String, Vec<usize>, Vec<f32>)], dtype: CheckpointDty
         dtype,
         config: CONFIG,
         tokenizer_files: vec![("vocab.txt".into(), b"[PAD]\n".to_vec()), ("tokenizer.json".into(), TOKENIZER.to_vec())],
-        card: CardOptions {
-            license: Some("apache-2.0".into()),
-            languages: vec!["en".into()],
-            ..CardOptions::default()
-        },
     }
 }
 

@@ -106,7 +106,7 @@ fn lists_cards_and_completions() {
     let folder = tempfile::tempdir().unwrap();
     let run = |args: &[&str]| mtl(folder.path(), args);
     let all = run(&["list", "--json"]).json();
-    assert_eq!(super::keys(&all), ["backbones", "tasks", "recipes", "heads", "balance"]);
+    assert_eq!(super::keys(&all), ["backbones", "tasks", "recipes", "checkpoints", "heads", "balance"]);
     assert!(all["recipes"].as_array().unwrap().iter().any(|recipe| recipe["name"] == "sentiment"));
     let tasks = run(&["list", "tasks"]).ok();
     let row = |name: &str| tasks.lines().find(|line| line.split(' ').next() == Some(name)).unwrap();

@@ -6,7 +6,7 @@ mod sample;
 use super::data::{program, text};
 use super::server::{Fault, Server};
 use super::{FILES, options, refused};
-use mtl_zoo::checkpoint::{CheckpointFolder, Publish, publish};
+use mtl_zoo::checkpoint::{CheckpointFolder, Publication, publish};
 use mtl_zoo::hub::{HubOptions, PushOptions, resolve_checkpoint};
 use mtl_zoo::{Error, Fault as Broken};
 use sample::write_sample;
@@ -39,9 +39,14 @@ fn what_is_pushed_is_what_is_pulled() {
         let (server, folder) = (serve(), tempfile::tempdir().unwrap());
         server.set(|state| state.part = part);
         let (dir, options) = (sample(folder.path()), with_token(&server, folder.path()));
-        let pushed =
-            publish(&dir, Publish::Whole, NEW, &PushOptions { private: true, ..PushOptions::default() }, &options)
-                .unwrap();
+        let pushed = publish(
+            &dir,
+            &Publication::default(),
+            NEW,
+            &PushOptions { private: true, ..PushOptions::default() },
+            &options,
+        )
+        .unwrap();
         assert_eq!((pushed.id.as_str(), pushed.revision.as_str()), (NEW, "main"));
         assert_eq!(pushed.url, format!("{}/{NEW}/tree/main", server.endpoint));
         assert!(server.state().repos["models/me/mood"].private);
@@ -54,7 +59,7 @@ fn what_is_pushed_is_what_is_pulled() {
         }
         // The same once more sends no large file again.
         server.requests();
-        publish(&dir, Publish::Whole, NEW, &PushOptions::default(), &options).unwrap();
+        publish(&dir, &Publication::default(), NEW, &PushOptions::default(), &options).unwrap();
         let again = server.requests();
         assert!(!again.iter().any(|request| request.starts_with("PUT") || request.contains("create")), "{again:?}");
     }
@@ -64,15 +69,15 @@ fn what_is_pushed_is_what_is_pulled() {
 fn a_branch_is_made_and_old_files_go() {
     let (server, folder) = (serve(), tempfile::tempdir().unwrap());
     let (dir, options) = (sample(folder.path()), with_token(&server, folder.path()));
-    publish(&dir, Publish::Whole, NEW, &PushOptions::default(), &options).unwrap();
+    publish(&dir, &Publication::default(), NEW, &PushOptions::default(), &options).unwrap();
     server.repo_named("models/me/mood", |repo| {
         repo.files().insert("special_tokens_map.json".into(), b"{}".to_vec());
         repo.files().insert("notes.txt".into(), b"mine".to_vec());
     });
     let branch =
         PushOptions { revision: Some("next/one".into()), message: Some("two".into()), ..PushOptions::default() };
-    publish(&dir, Publish::Whole, NEW, &branch, &options).unwrap();
-    publish(&dir, Publish::Whole, NEW, &branch, &options).unwrap();
+    publish(&dir, &Publication::default(), NEW, &branch, &options).unwrap();
+    publish(&dir, &Publication::default(), NEW, &branch, &options).unwrap();
     let state = server.state();
     let repo = &state.repos["models/me/mood"];
     assert_ne!(repo.branches["main"], repo.branches["next/one"]);
@@ -85,10 +90,12 @@ fn what_is_not_whole_is_not_pushed() {
     let (server, folder) = (serve(), tempfile::tempdir().unwrap());
     let (dir, options) = (sample(folder.path()), with_token(&server, folder.path()));
     fs::write(dir.join("config.json"), "{\"hidden_size\": 8}").unwrap();
-    let error =
-        refused(publish(&dir, Publish::Whole, NEW, &PushOptions::default(), &options), &["config.json", "SHA-256"]);
+    let error = refused(
+        publish(&dir, &Publication::default(), NEW, &PushOptions::default(), &options),
+        &["config.json", "SHA-256"],
+    );
     assert!(matches!(error, Error::Checkpoint { fault: Broken::Hash, .. }));
-    refused(publish(folder.path(), Publish::Whole, NEW, &PushOptions::default(), &options), &["mtl_zoo.json"]);
+    refused(publish(folder.path(), &Publication::default(), NEW, &PushOptions::default(), &options), &["mtl_zoo.json"]);
     assert!(server.requests().is_empty());
 }
 
@@ -98,16 +105,19 @@ fn refusals_say_what_to_do() {
     let (dir, options) = (sample(folder.path()), with_token(&server, folder.path()));
     let usual = PushOptions::default();
     let other = |token: &str| HubOptions { token: Some(token.into()), ..options.clone() };
-    refused(publish(&dir, Publish::Whole, NEW, &usual, &other("")), &[NEW, "no access token", "HF_TOKEN"]);
-    refused(publish(&dir, Publish::Whole, NEW, &usual, &other("wrong")), &[NEW, "401", "HF_TOKEN"]);
-    refused(publish(&dir, Publish::Whole, "other/mood", &usual, &options), &["other/mood", "403", "may write"]);
-    refused(publish(&dir, Publish::Whole, "mood", &usual, &options), &["mood", "org/name"]);
+    refused(publish(&dir, &Publication::default(), NEW, &usual, &other("")), &[NEW, "no access token", "HF_TOKEN"]);
+    refused(publish(&dir, &Publication::default(), NEW, &usual, &other("wrong")), &[NEW, "401", "HF_TOKEN"]);
+    refused(
+        publish(&dir, &Publication::default(), "other/mood", &usual, &options),
+        &["other/mood", "403", "may write"],
+    );
+    refused(publish(&dir, &Publication::default(), "mood", &usual, &options), &["mood", "org/name"]);
     let offline = HubOptions { offline: Some(true), ..options.clone() };
-    refused(publish(&dir, Publish::Whole, NEW, &usual, &offline), &[NEW, "HF_HUB_OFFLINE"]);
+    refused(publish(&dir, &Publication::default(), NEW, &usual, &offline), &[NEW, "HF_HUB_OFFLINE"]);
     let commit = PushOptions { revision: Some("a".repeat(40)), ..PushOptions::default() };
-    refused(publish(&dir, Publish::Whole, NEW, &commit, &options), &["a commit", "a branch"]);
+    refused(publish(&dir, &Publication::default(), NEW, &commit, &options), &["a commit", "a branch"]);
     server.faults(|asked| asked.path.contains("/commit/").then_some(Fault::Status(412)));
-    refused(publish(&dir, Publish::Whole, NEW, &usual, &options), &[NEW, "another commit"]);
+    refused(publish(&dir, &Publication::default(), NEW, &usual, &options), &[NEW, "another commit"]);
 }
 
 #[test]
@@ -116,7 +126,7 @@ fn a_push_that_breaks_is_tried_again_and_leaves_no_half_commit() {
         let (server, folder) = (serve(), tempfile::tempdir().unwrap());
         let (dir, options) = (sample(folder.path()), with_token(&server, folder.path()));
         server.faults(move |asked| asked.path.contains(path).then_some(Fault::Status(503)));
-        refused(publish(&dir, Publish::Whole, NEW, &PushOptions::default(), &options), &[NEW, "503"]);
+        refused(publish(&dir, &Publication::default(), NEW, &PushOptions::default(), &options), &[NEW, "503"]);
         assert_eq!(server.state().repos["models/me/mood"].branches.len(), 1);
         let mut broken = 2;
         server.faults(move |asked| {
@@ -125,7 +135,7 @@ fn a_push_that_breaks_is_tried_again_and_leaves_no_half_commit() {
             now.then(|| [Fault::Wait(429, 0), Fault::Status(500)][broken])
         });
         let options = HubOptions { retries: Some(2), ..options };
-        publish(&dir, Publish::Whole, NEW, &PushOptions::default(), &options).unwrap();
+        publish(&dir, &Publication::default(), NEW, &PushOptions::default(), &options).unwrap();
         resolve_checkpoint(NEW, None, &options).unwrap();
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::lab::{Lab, Rows};
 use crate::small;
-use mtl_zoo::model::{ModelOptions, MultiTask, Weight};
+use mtl_zoo::model::{JointModel, ModelOptions, Weight};
 use mtl_zoo::study::report::Verdict;
 use mtl_zoo::study::{Cosines, findings};
 use mtl_zoo::train::{Prepared, Trainer};
@@ -13,7 +13,7 @@ fn lab() -> Lab {
 }
 
 /// A model in which both tasks answer through the same head.
-fn one_head(prepared: &Prepared) -> MultiTask {
+fn one_head(prepared: &Prepared) -> JointModel {
     let model = prepared.model().unwrap();
     let weights = model.tensors().into_iter().map(|(name, tensor)| {
         let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -30,7 +30,7 @@ fn one_head(prepared: &Prepared) -> MultiTask {
         seed: prepared.recipe.training.seed,
         trained_heads: true,
     };
-    MultiTask::new(prepared.config.clone(), weights, heads, &options).unwrap()
+    JointModel::new(prepared.config.clone(), weights, heads, &options).unwrap()
 }
 
 /// Heads of their own can turn the sign and leave the trunk in peace, so it takes one head for both, which does not move, to

@@ -5,7 +5,7 @@ use crate::support::relative_error;
 use mtl_zoo::balance::{Needs, methods};
 use mtl_zoo::data::Batch;
 use mtl_zoo::gradient::GradientStore;
-use mtl_zoo::model::{MultiTask, Pass};
+use mtl_zoo::model::{JointModel, Pass};
 use mtl_zoo::recipe::{Balance, Level};
 use mtl_zoo::train::{StepReport, Trainer};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn trainer(setup: &Setup) -> Trainer {
 }
 
 /// Gradients of the recipe's weighted task losses by task, mean over the batches: shared parameters and heads.
-fn task_gradients(setup: &Setup, model: &MultiTask, batches: &[Batch]) -> (Vec<Vec<f64>>, Vec<f64>) {
+fn task_gradients(setup: &Setup, model: &JointModel, batches: &[Batch]) -> (Vec<Vec<f64>>, Vec<f64>) {
     let tasks = setup.recipe.tasks.len();
     let store = Arc::new(GradientStore::new(model.arena(), tasks));
     for batch in batches {

@@ -5,14 +5,14 @@ use crate::support::{Golden, Random, relative_error};
 use mtl_zoo::data::packing::IGNORE;
 use mtl_zoo::data::{Batch, Packed, Targets, TaskBatch};
 use mtl_zoo::gradient::{GradientStore, Parts};
-use mtl_zoo::model::{BackboneConfig, HeadOptions, ModelOptions, MultiTask, Pass};
+use mtl_zoo::model::{BackboneConfig, HeadOptions, JointModel, ModelOptions, Pass};
 use mtl_zoo::ops::{Noise, Precision};
 use mtl_zoo::recipe::{Freeze, Pooling, TaskType};
 use mtl_zoo::train::Trainer;
 use std::sync::Arc;
 
 /// Gradient rows of the trunk, and gradients of the heads, of `Σ weight · loss`.
-fn gradients(model: &MultiTask, batch: &Batch, weights: &[f64], rows: usize) -> (Vec<Vec<f32>>, Vec<f32>) {
+fn gradients(model: &JointModel, batch: &Batch, weights: &[f64], rows: usize) -> (Vec<Vec<f32>>, Vec<f32>) {
     let store = Arc::new(GradientStore::new(model.arena(), rows));
     let pass = Pass::training(&store, batch, Some(Noise::new(3, 1))).unwrap();
     let losses = model.losses(batch, &pass).unwrap();
@@ -23,7 +23,7 @@ fn gradients(model: &MultiTask, batch: &Batch, weights: &[f64], rows: usize) -> 
 }
 
 /// A model with four heads of every kind and pooling on a golden BERT.
-fn model(name: &str, dropout: f32) -> MultiTask {
+fn model(name: &str, dropout: f32) -> JointModel {
     let golden = Golden::open(name);
     let mut config = BackboneConfig::parse(golden.metadata["config"].as_bytes()).unwrap();
     config.set_dropout(Some(dropout), Some(dropout));
@@ -35,7 +35,7 @@ fn model(name: &str, dropout: f32) -> MultiTask {
         ("d".into(), head(TaskType::Regression, 1, Pooling::Pooler)),
     ];
     let options = ModelOptions { freeze: Freeze::None, seed: 2, trained_heads: false };
-    MultiTask::new(config, golden.weights("param."), heads, &options).unwrap()
+    JointModel::new(config, golden.weights("param."), heads, &options).unwrap()
 }
 
 /// Three sequences a task; `absent` has none. With `together` tasks 1 and 2 have the same.

@@ -3,7 +3,7 @@
 use crate::support::{Golden, bundled};
 use mtl_zoo::data::packing::IGNORE;
 use mtl_zoo::data::{Batch, Packed, Targets, TaskBatch};
-use mtl_zoo::model::{BackboneConfig, HeadOptions, ModelOptions, MultiTask, Weight, Weights};
+use mtl_zoo::model::{BackboneConfig, HeadOptions, JointModel, ModelOptions, Weight, Weights};
 use mtl_zoo::recipe::{Freeze, Recipe, Schedule, TaskType, Training};
 use mtl_zoo::train::Trainer;
 use serde_json::{Value, json};
@@ -36,17 +36,17 @@ impl Setup {
     }
 
     /// The model at its start, without dropout anywhere.
-    pub fn model(&self) -> MultiTask {
+    pub fn model(&self) -> JointModel {
         self.model_with(0.0, Freeze::None)
     }
 
-    pub fn model_with(&self, dropout: f32, freeze: Freeze) -> MultiTask {
+    pub fn model_with(&self, dropout: f32, freeze: Freeze) -> JointModel {
         let mut config = self.config.clone();
         config.set_dropout(Some(dropout), Some(dropout));
         let mut heads = self.heads.clone();
         heads.iter_mut().for_each(|(_, head)| head.dropout = dropout);
         let options = ModelOptions { freeze, seed: 0, trained_heads: true };
-        MultiTask::new(config, self.weights.clone(), heads, &options).unwrap()
+        JointModel::new(config, self.weights.clone(), heads, &options).unwrap()
     }
 
     pub fn trainer(&self) -> Trainer {

@@ -4,8 +4,8 @@ use super::trunk_sha256;
 use crate::checkpoint::read::{check_hash, require_file};
 use crate::checkpoint::validate::hidden_size;
 use crate::checkpoint::{
-    CARD_FILE, CONFIG_FILE, CardOptions, CheckpointFolder, MANIFEST_FILE, MODEL_FILE, Manifest, StoredDtype,
-    TensorData, TensorFile, model_card, write_folder, write_tensors,
+    CARD_FILE, CONFIG_FILE, CheckpointFolder, MANIFEST_FILE, MODEL_FILE, Manifest, StoredDtype, TensorData, TensorFile,
+    model_card, write_folder, write_tensors,
 };
 use crate::error::{Error, Fault, IoContext, Problem, Result};
 use crate::files::{HashingWriter, create_file};
@@ -99,7 +99,7 @@ pub fn write_heads(checkpoint: &CheckpointFolder, heads: &[&str], dir: impl AsRe
             Ok(out.finish())
         })?;
         manifest.sha256.insert(HEADS_FILE.into(), hash);
-        let card = model_card(&manifest, &CardOptions::default());
+        let card = model_card(&manifest);
         for (name, bytes) in [(CARD_FILE, card.into_bytes()), (MANIFEST_FILE, manifest.to_json())] {
             create_file(&folder.join(name), |out| out.write_all(&bytes).at("write", dir.join(name)))?;
         }

@@ -3,8 +3,8 @@
 use super::heads::{keep, widest};
 use super::{HeadsFolder, trunk_sha256};
 use crate::checkpoint::{
-    CONFIG_FILE, CardOptions, CheckpointContents, CheckpointFolder, MANIFEST_FILE, MODEL_FILE, Manifest, MergedInfo,
-    TOKENIZER_FILE, TensorData, TensorFile, write,
+    CONFIG_FILE, CheckpointContents, CheckpointFolder, MANIFEST_FILE, MODEL_FILE, Manifest, MergedInfo, TOKENIZER_FILE,
+    TensorData, TensorFile, write,
 };
 use crate::error::{Error, Fault, IoContext, Problem, Result};
 use crate::files::sha256_hex;
@@ -182,7 +182,6 @@ pub fn merge(trunk: &TrunkSource, pieces: &[Piece], heads: &[&str], dir: impl As
             dtype,
             config: &trunk.config,
             tokenizer_files: trunk.tokenizer_files.clone(),
-            card: CardOptions::default(),
         },
     )
 }

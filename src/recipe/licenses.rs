@@ -1,7 +1,7 @@
 //! The names that the Hub has for licences.
 
 /// Identifiers that a model's or data set's page on the Hub may give as its licence.
-pub(super) const LICENSES: &[&str] = &[
+pub(crate) const LICENSES: &[&str] = &[
     "afl-3.0",
     "agpl-3.0",
     "apache-2.0",

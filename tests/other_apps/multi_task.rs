@@ -1,18 +1,18 @@
-//! What `Predictor` promises.
+//! What `MultiTask` promises.
 
 use crate::{TEXTS, compare, make, texts};
 use indexmap::IndexMap;
 use mtl_zoo::checkpoint::MANIFEST_FILE;
 use mtl_zoo::files::sha256_hex;
 use mtl_zoo::recipe::CheckpointDtype;
-use mtl_zoo::{Answer, Error, Fault, Input, Predictor};
+use mtl_zoo::{Answer, Error, Fault, Input, MultiTask};
 use serde_json::{Value, json};
 use std::fs;
 
-fn predictor(max_tokens: usize) -> Predictor {
+fn predictor(max_tokens: usize) -> MultiTask {
     let dir = tempfile::tempdir().unwrap();
     make(dir.path(), CheckpointDtype::F32, max_tokens);
-    Predictor::load(dir.path()).unwrap()
+    MultiTask::load(dir.path()).unwrap()
 }
 
 fn argument(result: mtl_zoo::Result<Vec<IndexMap<String, Answer>>>) -> String {
@@ -25,7 +25,7 @@ fn argument(result: mtl_zoo::Result<Vec<IndexMap<String, Answer>>>) -> String {
 #[test]
 fn can_be_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
-    shared::<Predictor>();
+    shared::<MultiTask>();
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn files_of_different_models_are_refused() {
     let path = dir.path().join(MANIFEST_FILE);
     let manifest = fs::read_to_string(&path).unwrap();
     fs::write(&path, manifest.replace("\"max_tokens\": 128", "\"max_tokens\": 1024")).unwrap();
-    match Predictor::load(dir.path()) {
+    match MultiTask::load(dir.path()) {
         Err(Error::Checkpoint { fault: Fault::Value, problem }) => {
             let message = problem.to_string();
             assert!(message.contains("mtl_zoo.json: `max_tokens`: found 1024, expected at most 512"), "{message}");
@@ -163,7 +163,7 @@ fn tokenizers_beyond_the_backbone_are_refused() {
         fs::write(&tokenizer_path, &bytes).unwrap();
         manifest["sha256"]["tokenizer.json"] = json!(sha256_hex(bytes.as_bytes()));
         fs::write(&manifest_path, manifest.to_string()).unwrap();
-        match Predictor::load(dir.path()) {
+        match MultiTask::load(dir.path()) {
             Err(Error::Checkpoint { fault: Fault::Value, problem }) => {
                 let message = problem.to_string();
                 assert!(message.contains(found) && message.contains("tokenizer.json: `post_processor`"), "{message}");

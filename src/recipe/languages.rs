@@ -1,7 +1,7 @@
 //! Codes of languages.
 
 /// What stands for too many languages to name.
-pub(super) const MULTILINGUAL: &str = "multilingual";
+pub(crate) const MULTILINGUAL: &str = "multilingual";
 
 /// The codes of ISO 639-1, in order.
 const TWO_LETTERS: &str = "\
@@ -12,7 +12,7 @@ const TWO_LETTERS: &str = "\
     tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu";
 
 /// Whether a code is one of ISO 639-1, has the form of one of ISO 639-3 (which has thousands), or is `multilingual`.
-pub(super) fn is_language(code: &str) -> bool {
+pub(crate) fn is_language(code: &str) -> bool {
     let letters = code.bytes().all(|byte| byte.is_ascii_lowercase());
     match code.len() {
         2 => TWO_LETTERS.split(' ').any(|known| known == code),

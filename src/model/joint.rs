@@ -25,7 +25,7 @@ pub struct ModelOptions {
 
 /// A backbone and its heads.
 #[derive(Debug)]
-pub struct MultiTask {
+pub struct JointModel {
     config: BackboneConfig,
     backbone: Backbone,
     heads: IndexMap<String, Head>,
@@ -36,7 +36,7 @@ pub struct MultiTask {
     parameters: Vec<(ParameterSpec, String)>,
 }
 
-impl MultiTask {
+impl JointModel {
     /// Builds the model. Weights are taken by the names that they have on the Hub, heads' by `heads.<task>.<tensor>`;
     /// weights of other names are left out.
     ///

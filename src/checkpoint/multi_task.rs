@@ -1,9 +1,10 @@
 //! Answers from a checkpoint: all heads in one pass of the backbone.
 
-use super::{CONFIG_FILE, CheckpointFolder, HeadInfo, InputKind, MANIFEST_FILE, Manifest, TOKENIZER_FILE};
+use super::{CONFIG_FILE, CheckpointFolder, HeadInfo, InputKind, MANIFEST_FILE, Manifest, TOKENIZER_FILE, find};
 use crate::data::{Encoded, Input, NO_TOKEN, Packed, Tokenizer};
 use crate::error::{Error, Fault, Problem, Result};
-use crate::model::{BackboneConfig, HeadOptions, ModelOptions, MultiTask, Prediction};
+use crate::hub::HubOptions;
+use crate::model::{BackboneConfig, HeadOptions, JointModel, ModelOptions, Prediction};
 use crate::recipe::Freeze;
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -14,18 +15,19 @@ const BATCH_TOKENS: usize = 4096;
 
 /// A checkpoint in memory, ready to answer. It can be shared between threads.
 ///
-/// ```no_run
-/// use mtl_zoo::{Input, Predictor};
+/// ```
+/// use mtl_zoo::{Answer, Input, MultiTask};
 ///
-/// let predictor = Predictor::load("runs/sentiment/checkpoint")?;
-/// for answers in predictor.predict(&[Input::Text("what a day".into())], &[])? {
-///     println!("{}", serde_json::to_string(&answers).unwrap());
-/// }
+/// let model = MultiTask::load("zoo:sentiment")?;
+/// let texts = [Input::Text("what a day".into()), Input::Text("never again".into())];
+/// let answers = model.predict(&texts, &["tweets", "movies"])?;
+/// let Answer::Score { score } = answers[1]["tweets"] else { panic!("a regression head") };
+/// assert!(score < 0.0);
 /// # Ok::<(), mtl_zoo::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Predictor {
-    model: MultiTask,
+pub struct MultiTask {
+    model: JointModel,
     tokenizer: Tokenizer,
     manifest: Manifest,
 }
@@ -75,12 +77,33 @@ struct Sequence {
     words: Option<Vec<String>>,
 }
 
-impl Predictor {
-    /// Reads and verifies a checkpoint.
+impl MultiTask {
+    /// Reads and verifies a checkpoint: a folder, a run's folder, a Hub id such as `org/name@revision` (feature `hub`), or
+    /// `zoo:` and the name of a published one. From the Hub, files come through the cache that Python shares, as the
+    /// environment says (`HF_TOKEN`, `HF_HOME`, `HF_HUB_OFFLINE`, ...).
     ///
     /// # Errors
-    /// As [`CheckpointFolder::open`], and if tensors, configuration and tokenizer do not belong together.
-    pub fn load(dir: impl AsRef<Path>) -> Result<Self> {
+    /// As [`find`](super::find), [`CheckpointFolder::open`], and if tensors, configuration and tokenizer do not belong
+    /// together.
+    pub fn load(source: impl AsRef<Path>) -> Result<Self> {
+        Self::load_with(source, &HubOptions::default())
+    }
+
+    /// As [`load`](Self::load), with the Hub reached in another way.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_with(source: impl AsRef<Path>, options: &HubOptions) -> Result<Self> {
+        let source = source.as_ref();
+        // A folder's name need not be text.
+        if source.join(MANIFEST_FILE).is_file() {
+            return Self::open(source);
+        }
+        Self::open(&find(&source.to_string_lossy(), options)?.folder)
+    }
+
+    /// Reads a folder.
+    fn open(dir: &Path) -> Result<Self> {
         let CheckpointFolder { dir, manifest, tensors, config, tokenizer, .. } = CheckpointFolder::open(dir)?;
         let config_path = dir.join(CONFIG_FILE);
         let config = BackboneConfig::parse(&config).map_err(|error| refused(error, &config_path))?;
@@ -94,11 +117,11 @@ impl Predictor {
         let options = ModelOptions { freeze: Freeze::None, seed: 0, trained_heads: true };
         let weights = tensors.weights(|_| true)?;
         let mut model =
-            MultiTask::new(config, weights, heads, &options).map_err(|error| refused(error, tensors.path()))?;
+            JointModel::new(config, weights, heads, &options).map_err(|error| refused(error, tensors.path()))?;
         model.fix()?;
-        let predictor = Self { model, tokenizer, manifest };
-        predictor.try_tokenizer().map_err(|error| refused(error, &tokenizer_path))?;
-        Ok(predictor)
+        let loaded = Self { model, tokenizer, manifest };
+        loaded.try_tokenizer().map_err(|error| refused(error, &tokenizer_path))?;
+        Ok(loaded)
     }
 
     /// What the checkpoint is.
@@ -107,7 +130,7 @@ impl Predictor {
     }
 
     /// Backbone and heads.
-    pub fn model(&self) -> &MultiTask {
+    pub fn model(&self) -> &JointModel {
         &self.model
     }
 
