@@ -43,6 +43,9 @@ TEXTS = [
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
+# transformers 5 gave the argument a new name.
+F32 = {"dtype" if int(transformers.__version__.split(".")[0]) > 4 else "torch_dtype": torch.float32}
+
 
 class Program:
     """The program under test."""
@@ -173,7 +176,7 @@ def check_head(program, checkpoint, manifest, name, folder, report):
                 sys.exit(f"{out}: opened with a standard class, which reads another state")
             except ValueError as error:
                 assert "trust_remote_code" in str(error), error
-        model, loaded = auto.from_pretrained(out, dtype=torch.float32, output_loading_info=True, **kwargs)
+        model, loaded = auto.from_pretrained(out, **F32, output_loading_info=True, **kwargs)
         odd = {key: list(value) for key, value in loaded.items() if value and key in ("missing_keys", "unexpected_keys", "mismatched_keys")}
         if odd or type(model).__name__ != made["class"]:
             sys.exit(f"{out}: {type(model).__name__}, {odd}")
@@ -190,7 +193,7 @@ def check_head(program, checkpoint, manifest, name, folder, report):
 
 def check_pipeline(out, head, kwargs, expected, name, report):
     """The line that most people write."""
-    pipe = transformers.pipeline("text-classification", model=str(out), device="cpu", dtype=torch.float32, **kwargs)
+    pipe = transformers.pipeline("text-classification", model=str(out), device="cpu", **F32, **kwargs)
     rows = pipe(TEXTS, top_k=None, truncation=True)
     found = [{entry["label"]: entry["score"] for entry in row} for row in rows]
     wanted = [{name: answer["score"]} if head["type"] == "regression" else answer["probabilities"] for answer in expected]

@@ -193,6 +193,7 @@ fn each_head_becomes_the_class_that_computes_it() {
         assert_eq!(config["torch_dtype"], "float32");
         assert_eq!((config["hidden_size"].as_u64(), config["layer_norm_eps"].as_f64()), (Some(16), Some(1e-12)));
         let own_code = config.get("auto_map").is_some();
+        assert_eq!(config.get("tokenizer_class").is_some(), own_code, "{head}: for pipelines of transformers 4");
         assert!(own_code == (class == own) && out.join("modeling_mtl_zoo.py").exists() == own_code, "{head}");
         assert!(config.get("num_labels").is_none() && config.get("_name_or_path").is_none(), "{head}: {config}");
         let mut files: Vec<_> =

@@ -131,6 +131,9 @@ fn config(source: &Source<'_>, name: &str, head: &HeadInfo, class: &str, route: 
                 "AutoModelForSequenceClassification": format!("{module}.{class}"),
             }),
         );
+        // A pipeline of transformers 4 loads a tokenizer for model types that it knows, or where one is named; the class
+        // itself is that of tokenizer_config.json.
+        config.set("tokenizer_class", "PreTrainedTokenizerFast");
         config.set("mtl_zoo_pooling", pooling_name(head.pooling));
     }
     // A number has no label; the head's name says more than LABEL_0.
