@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs each fuzz target for SECONDS (600 unless given) and fails on the first finding.
 #
-#   scripts/fuzz.sh [SECONDS] [TARGET...]      targets: recipe data checkpoint
+#   scripts/fuzz.sh [SECONDS] [TARGET...]      targets: recipe data checkpoint pytorch
 #
 # Needs cargo-fuzz (`cargo install cargo-fuzz`) and a C++ compiler. It builds with the installed stable toolchain;
 # where AddressSanitizer's library is missing, `SANITIZER=none scripts/fuzz.sh` finds panics, hangs and memory hogs.
@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 seconds=${1:-600}
 [ $# -gt 0 ] && shift
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(recipe data checkpoint)
+[ ${#targets[@]} -gt 0 ] || targets=(recipe data checkpoint pytorch)
 
 # cargo-fuzz passes unstable flags to the compiler.
 export RUSTC_BOOTSTRAP=1

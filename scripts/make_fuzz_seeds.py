@@ -8,11 +8,13 @@ import io
 import json
 import shutil
 import struct
+import zipfile
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+PYTORCH = Path(__file__).resolve().parent.parent / "tests" / "data" / "pytorch"
 SEEDS = Path(__file__).resolve().parent.parent / "fuzz" / "seeds"
 
 TASK = '[tasks.a]\ntype = "classification"\ntrain = "a.csv"\n'
@@ -218,12 +220,26 @@ def checkpoints():
     yield "tensors_i64", tensor_file([("ids", [2]), ("scalar", [])], dtype="I64")
 
 
+def pytorch():
+    """The tests' files, and the pickles in them without their archive and its checksums."""
+    for path in sorted(PYTORCH.glob("*.bin")):
+        if not zipfile.is_zipfile(path):
+            yield path.stem, path.read_bytes()
+            continue
+        with zipfile.ZipFile(path) as archive:
+            pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            if pickles and archive.getinfo(pickles[0]).file_size < 1 << 16:
+                yield f"{path.stem}_pickle", b"pickle\n" + archive.read(pickles[0])
+    yield "zip", (PYTORCH / "zip.bin").read_bytes()
+
+
 def main():
     shutil.rmtree(SEEDS, ignore_errors=True)
     seeds = {f"recipe/{name}.toml": text.encode() for name, text in RECIPES.items()}
     seeds |= {f"data/{name}": content for name, content in DATA.items()}
     seeds |= {f"data/parquet_{name}": head + parquet(table, **options) for name, head, table, options in parquets()}
     seeds |= {f"checkpoint/{name}": content for name, content in checkpoints()}
+    seeds |= {f"pytorch/{name}": content for name, content in pytorch()}
     for name, content in seeds.items():
         path = SEEDS / name
         path.parent.mkdir(parents=True, exist_ok=True)
