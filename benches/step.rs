@@ -3,7 +3,8 @@
 //!     cargo bench --bench step -- [--tokens N] [--length N] [--tasks N] [--rows] [--dtype f32|bf16] [--dropout P]
 //!                                 [--steps N] [--threads N] [--recompute] [--rate]
 //!
-//! `--rows` keeps every task's gradient apart and takes their Gramian; `--rate` measures matrix products instead. `scripts/bench_torch.py` runs this side by side with PyTorch.
+//! `--rows` keeps every task's gradient apart and takes their Gramian; `--rate` measures matrix products and
+//! memory instead. `scripts/bench_torch.py` runs this side by side with PyTorch.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -14,8 +15,25 @@ use minilm::{Arguments, Random, batch, model, recipe};
 use mtl_zoo::ops::{Precision, product_rate};
 use mtl_zoo::recipe::{Training, TrainingDtype};
 use mtl_zoo::train::{Trainer, peak_memory};
+use rayon::prelude::*;
 use serde_json::json;
 use std::time::Instant;
+
+/// Bytes a second that all threads read and write when they go through numbers that no cache holds: `y = a·y + x`, in
+/// place, twelve bytes a number. The best of five rounds.
+fn memory_rate() -> f64 {
+    const NUMBERS: usize = 1 << 25;
+    const PIECE: usize = 1 << 16;
+    let (x, mut y) = (vec![1.0f32; NUMBERS], vec![2.0f32; NUMBERS]);
+    let seconds = (0..6).map(|_| {
+        let start = Instant::now();
+        y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(|(y, x)| {
+            y.iter_mut().zip(x).for_each(|(y, x)| *y = 0.5 * *y + x);
+        });
+        start.elapsed().as_secs_f64()
+    });
+    (12 * NUMBERS) as f64 / seconds.skip(1).fold(f64::INFINITY, f64::min)
+}
 
 fn main() {
     let arguments = Arguments::new();
@@ -26,7 +44,7 @@ fn main() {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().unwrap();
     if arguments.flag("--rate") {
         let precision = if bf16 { Precision::Bf16 } else { Precision::F32 };
-        println!("{}", json!({"flops": product_rate(precision)}));
+        println!("{}", json!({"flops": product_rate(precision), "bytes": memory_rate()}));
         return;
     }
     let training = Training {

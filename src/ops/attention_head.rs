@@ -121,18 +121,26 @@ impl Scores<'_> {
         let mut window = Vec::new();
         for block in self.blocks() {
             let (first, rows) = block;
-            let [mut p, mut dropped, mut dp] = [(); 3].map(|()| Buffer::<f32>::stale(rows * len));
+            let [mut p, mut dp] = [(); 2].map(|()| Buffer::<f32>::stale(rows * len));
             let dy = dy.rows_from(first);
             self.probabilities(head, &keys, block, &mut p);
-            dropped.copy_from_slice(&p);
-            self.mask(first, &mut dropped);
-            let dropped = Left::new(Matrix::new(&dropped[..], len).t(), len, rows, precision);
-            dropped.times(&Right::new(dy, rows, d, precision), &mut dv, d, first > 0);
+            let masked = self.dropout.map(|_| {
+                let mut masked = Buffer::<f32>::stale(rows * len);
+                masked.copy_from_slice(&p);
+                self.mask(first, &mut masked);
+                masked
+            });
+            let dropped = masked.as_deref().unwrap_or(&p);
+            Left::new(Matrix::new(dropped, len).t(), len, rows, precision).times(
+                &Right::new(dy, rows, d, precision),
+                &mut dv,
+                d,
+                first > 0,
+            );
             Left::new(dy, rows, d, precision).times(&values, &mut dp, len, false);
-            self.mask(first, &mut dp);
             simd(
                 #[inline(always)]
-                || softmax_backward(&p, &mut dp, len, self.scale),
+                || softmax_backward(&p, dropped, &mut dp, len, self.scale),
             );
             let ds = Matrix::new(&dp[..], len);
             Left::new(ds, rows, len, precision).times(&keys_again, &mut dq[first * d..], d, false);
@@ -163,36 +171,44 @@ fn softmax(row: &mut [f32], scale: f32) {
     }
     let max = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &x| max.max(x));
     let mut sums = [0.0f32; 16];
-    for x in row.iter_mut() {
-        *x = exp((*x - max) * scale);
-    }
-    let (blocks, rest) = row.as_chunks::<16>();
+    let (blocks, rest) = row.as_chunks_mut::<16>();
     for block in blocks {
         for (sum, x) in sums.iter_mut().zip(block) {
-            *sum += x;
+            *x = exp((*x - max) * scale);
+            *sum += *x;
         }
     }
-    let factor = 1.0 / (sums.iter().sum::<f32>() + rest.iter().sum::<f32>());
+    let mut sum = sums.iter().sum::<f32>();
+    for x in rest {
+        *x = exp((*x - max) * scale);
+        sum += *x;
+    }
+    let factor = 1.0 / sum;
     for x in row.iter_mut() {
         *x *= factor;
     }
 }
 
-/// `dS = scale · P ∘ (dP - rowsum(dP ∘ P))`, into `dp`.
+/// `dS = scale · (D ∘ dD - P · rowsum(D ∘ dD))`, into `dd`, where `D = P ∘ M` are the probabilities after dropout and `dd`
+/// their gradient: `P ∘ (M ∘ dD)` is `D ∘ dD`, so that no mask is needed.
 #[inline(always)]
-fn softmax_backward(p: &[f32], dp: &mut [f32], len: usize, scale: f32) {
-    for (p, dp) in p.chunks_exact(len).zip(dp.chunks_exact_mut(len)) {
+fn softmax_backward(p: &[f32], dropped: &[f32], dd: &mut [f32], len: usize, scale: f32) {
+    for ((p, dropped), dd) in p.chunks_exact(len).zip(dropped.chunks_exact(len)).zip(dd.chunks_exact_mut(len)) {
         let mut lanes = [0.0f32; 16];
-        let ((p_blocks, p_rest), (dp_blocks, dp_rest)) = (p.as_chunks::<16>(), dp.as_chunks::<16>());
-        for (p, dp) in p_blocks.iter().zip(dp_blocks) {
-            for ((lane, p), dp) in lanes.iter_mut().zip(p).zip(dp) {
-                *lane += p * dp;
+        let ((blocks, rest), (dd_blocks, dd_rest)) = (dropped.as_chunks::<16>(), dd.as_chunks_mut::<16>());
+        for (block, dd) in blocks.iter().zip(dd_blocks) {
+            for ((lane, x), dd) in lanes.iter_mut().zip(block).zip(dd) {
+                *dd *= x;
+                *lane += *dd;
             }
         }
-        let rest: f32 = p_rest.iter().zip(dp_rest).map(|(p, dp)| p * dp).sum();
-        let dot = lanes.iter().sum::<f32>() + rest;
-        for (dp, p) in dp.iter_mut().zip(p) {
-            *dp = scale * p * (*dp - dot);
+        let mut dot = lanes.iter().sum::<f32>();
+        for (x, dd) in rest.iter().zip(dd_rest) {
+            *dd *= x;
+            dot += *dd;
+        }
+        for (dd, p) in dd.iter_mut().zip(p) {
+            *dd = scale * (*dd - p * dot);
         }
     }
 }

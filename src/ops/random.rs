@@ -3,8 +3,14 @@
 /// Philox 4×32 with 10 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
 #[inline(always)]
 pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    rounds::<10>(counter, key)
+}
+
+/// Philox 4×32 with another number of rounds.
+#[inline(always)]
+fn rounds<const N: usize>(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let ([mut c0, mut c1, mut c2, mut c3], [mut k0, mut k1]) = (counter, key);
-    for _ in 0..10 {
+    for _ in 0..N {
         let p0 = u64::from(c0) * 0xD251_1F53;
         let p1 = u64::from(c2) * 0xCD9E_8D57;
         (c0, c1, c2, c3) = ((p1 >> 32) as u32 ^ c1 ^ k0, p1 as u32, (p0 >> 32) as u32 ^ c3 ^ k1, p0 as u32);
@@ -84,7 +90,7 @@ impl Dropout {
         }
         let (mut c1, mut c2, mut c3) = ([(first >> 32) as u32; LANES], [self.stream; LANES], [0u32; LANES]);
         let [mut k0, mut k1] = self.key;
-        for _ in 0..10 {
+        for _ in 0..ROUNDS {
             for lane in 0..LANES {
                 let p0 = u64::from(c0[lane]) * 0xD251_1F53;
                 let p1 = u64::from(c2[lane]) * 0xCD9E_8D57;
@@ -107,6 +113,8 @@ impl Dropout {
     }
 }
 
+/// Rounds for a mask: the fewest that pass BigCrush (Salmon et al. 2011, table 2), as FlashAttention has them too.
+const ROUNDS: usize = 7;
 /// Counters drawn side by side, and the draws that they give.
 const LANES: usize = 16;
 const DRAWS: usize = 8 * LANES;
@@ -133,7 +141,7 @@ mod tests {
         let draws = dropout.draws(group);
         for lane in 0..LANES {
             let block = group * LANES as u64 + lane as u64;
-            let bits = philox([block as u32, (block >> 32) as u32, dropout.stream, 0], dropout.key);
+            let bits = rounds::<ROUNDS>([block as u32, (block >> 32) as u32, dropout.stream, 0], dropout.key);
             for (word, bits) in bits.into_iter().enumerate() {
                 assert_eq!(draws[word * LANES + lane], bits as u16);
                 assert_eq!(draws[(word + 4) * LANES + lane], (bits >> 16) as u16);
