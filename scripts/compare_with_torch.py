@@ -121,6 +121,7 @@ def main():
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch-tokens", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32", help="of mtl-zoo; PyTorch stays in f32")
     parser.add_argument("--mtl-zoo", type=pathlib.Path, default=HERE.parent / "target" / "release" / "mtl-zoo",
                         help="the program (default: the release build)")
     parser.add_argument("--work", type=pathlib.Path, default=HERE.parent / "target" / "compare_with_torch",
@@ -130,14 +131,16 @@ def main():
     args = parser.parse_args()
     seeds = [int(seed) for seed in args.seeds.split(",")]
     recipe = write_recipe(args)
+    own = "mtl-zoo" if args.dtype == "f32" else f"mtl-zoo-{args.dtype}"
     folder, results = recipe.parent, {"mtl-zoo": [], "torch": []}
     for seed in seeds:
         if args.only != "torch":
-            out = folder / f"mtl-zoo-seed{seed}"
-            if out.exists() and not (folder / f"mtl-zoo-seed{seed}.json").exists():
+            out = folder / f"{own}-seed{seed}"
+            if out.exists() and not (folder / f"{own}-seed{seed}.json").exists():
                 shutil.rmtree(out)  # An interrupted run starts again.
-            command = [args.mtl_zoo, "finetune", recipe, "--seed", str(seed), "--json", "--out", out]
-            results["mtl-zoo"].append(run("mtl-zoo", seed, command, folder))
+            command = [args.mtl_zoo, "finetune", recipe, "--seed", str(seed), "--json", "--out", out,
+                       "--set", f"training.dtype={args.dtype}"]
+            results["mtl-zoo"].append(run(own, seed, command, folder))
         if args.only != "mtl-zoo":
             command = [sys.executable, HERE / "torch_twin.py", recipe, "--seed", str(seed), "--json"]
             results["torch"].append(run("torch", seed, command, folder))
@@ -167,7 +170,7 @@ def main():
     print(f"mean seconds a run: mtl-zoo {seconds['mtl-zoo']:.0f}, PyTorch {seconds['torch']:.0f}")
     if args.json:
         document = {"seeds": seeds, "steps": args.steps, "batch_tokens": args.batch_tokens, "threads": args.threads,
-                    "tasks": table, "seconds": seconds, "runs": results}
+                    "dtype": args.dtype, "tasks": table, "seconds": seconds, "runs": results}
         args.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
