@@ -159,7 +159,7 @@ fn the_program_pushes_a_run() {
     let message = text(&output.stderr);
     assert!(output.status.code() == Some(1) && message.contains("401") && !message.contains("hf_secret"), "{message}");
     let output = program(&server, folder.path(), &["push", "absent", NEW]);
-    assert!(text(&output.stderr).contains("no such folder"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("expected a folder or a Hub id"), "{}", text(&output.stderr));
 }
 
 /// Heads without their backbone, which lies in this repository, there and back; and nothing of where the data lay.
