@@ -80,21 +80,15 @@ impl Scores<'_> {
         );
     }
 
-    /// Multiplies probabilities of queries from `first` on by their dropout mask.
-    fn mask(&self, first: usize, values: &mut [f32]) {
-        if let Some((dropout, start)) = self.dropout {
-            simd(
-                #[inline(always)]
-                || {
-                    dropout.apply(
-                        start + (first * self.len) as u64,
-                        values,
-                        #[inline(always)]
-                        |value, factor| *value *= factor,
-                    );
-                },
-            );
-        }
+    /// Probabilities of queries from `first` on after dropout.
+    fn drop<S: Number>(&self, first: usize, p: &[f32], out: &mut [S]) {
+        simd(
+            #[inline(always)]
+            || match self.dropout {
+                Some((dropout, start)) => dropout.mask(start + (first * self.len) as u64, p, out),
+                None => S::round(p, out),
+            },
+        );
     }
 
     /// The head's context `[len, d]`.
@@ -106,8 +100,10 @@ impl Scores<'_> {
             let (first, rows) = block;
             let mut p = Buffer::stale(rows * len);
             self.probabilities(head, &keys, block, &mut p);
-            self.mask(first, &mut p);
-            Left::new(Matrix::new(&p[..], len), rows, len, precision).times(&values, &mut out[first * d..], d, false);
+            let mut dropped = Buffer::<S>::stale(rows * len);
+            self.drop(first, &p, &mut dropped);
+            let left = Left::new(Matrix::new(&dropped[..], len), rows, len, precision);
+            left.times(&values, &mut out[first * d..], d, false);
         }
     }
 
@@ -124,14 +120,9 @@ impl Scores<'_> {
             let [mut p, mut dp] = [(); 2].map(|()| Buffer::<f32>::stale(rows * len));
             let dy = dy.rows_from(first);
             self.probabilities(head, &keys, block, &mut p);
-            let masked = self.dropout.map(|_| {
-                let mut masked = Buffer::<f32>::stale(rows * len);
-                masked.copy_from_slice(&p);
-                self.mask(first, &mut masked);
-                masked
-            });
-            let dropped = masked.as_deref().unwrap_or(&p);
-            Left::new(Matrix::new(dropped, len).t(), len, rows, precision).times(
+            let [mut dropped, mut ds] = [(); 2].map(|()| Buffer::<S>::stale(rows * len));
+            self.drop(first, &p, &mut dropped);
+            Left::new(Matrix::new(&dropped[..], len).t(), len, rows, precision).times(
                 &Right::new(dy, rows, d, precision),
                 &mut dv,
                 d,
@@ -140,9 +131,9 @@ impl Scores<'_> {
             Left::new(dy, rows, d, precision).times(&values, &mut dp, len, false);
             simd(
                 #[inline(always)]
-                || softmax_backward(&p, dropped, &mut dp, len, self.scale),
+                || softmax_backward(&p, &dropped, &mut dp, &mut ds, len, self.scale),
             );
-            let ds = Matrix::new(&dp[..], len);
+            let ds = Matrix::new(&ds[..], len);
             Left::new(ds, rows, len, precision).times(&keys_again, &mut dq[first * d..], d, false);
             let queries = Right::new(head.q.rows_from(first), rows, d, precision);
             Left::new(ds.t(), len, rows, precision).times(&queries, &mut dk, d, first > 0);
@@ -189,26 +180,28 @@ fn softmax(row: &mut [f32], scale: f32) {
     }
 }
 
-/// `dS = scale · (D ∘ dD - P · rowsum(D ∘ dD))`, into `dd`, where `D = P ∘ M` are the probabilities after dropout and `dd`
-/// their gradient: `P ∘ (M ∘ dD)` is `D ∘ dD`, so that no mask is needed.
+/// `dS = scale · (D ∘ dD - P · rowsum(D ∘ dD))`, into `dd` and rounded into `ds`, where `D = P ∘ M` are the probabilities after
+/// dropout and `dd` their gradient: `P ∘ (M ∘ dD)` is `D ∘ dD`, so that no mask is needed.
 #[inline(always)]
-fn softmax_backward(p: &[f32], dropped: &[f32], dd: &mut [f32], len: usize, scale: f32) {
-    for ((p, dropped), dd) in p.chunks_exact(len).zip(dropped.chunks_exact(len)).zip(dd.chunks_exact_mut(len)) {
+fn softmax_backward<S: Number>(p: &[f32], dropped: &[S], dd: &mut [f32], ds: &mut [S], len: usize, scale: f32) {
+    let rows = p.chunks_exact(len).zip(dropped.chunks_exact(len));
+    for (((p, dropped), dd), ds) in rows.zip(dd.chunks_exact_mut(len)).zip(ds.chunks_exact_mut(len)) {
         let mut lanes = [0.0f32; 16];
         let ((blocks, rest), (dd_blocks, dd_rest)) = (dropped.as_chunks::<16>(), dd.as_chunks_mut::<16>());
         for (block, dd) in blocks.iter().zip(dd_blocks) {
             for ((lane, x), dd) in lanes.iter_mut().zip(block).zip(dd) {
-                *dd *= x;
+                *dd *= x.to_f32();
                 *lane += *dd;
             }
         }
         let mut dot = lanes.iter().sum::<f32>();
         for (x, dd) in rest.iter().zip(dd_rest) {
-            *dd *= x;
+            *dd *= x.to_f32();
             dot += *dd;
         }
         for (dd, p) in dd.iter_mut().zip(p) {
             *dd = scale * (*dd - p * dot);
         }
+        S::round(dd, ds);
     }
 }

@@ -1,5 +1,7 @@
 //! Dropout masks from a counter: the same mask whenever and wherever it is asked for again.
 
+use super::number::Number;
+
 /// Philox 4×32 with 10 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
 #[inline(always)]
 pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
@@ -76,6 +78,25 @@ impl Dropout {
             }
             element += now.len() as u64;
             rest = later;
+        }
+    }
+
+    /// `from` times its mask, rounded; its first number is element `first`.
+    #[inline(always)]
+    pub fn mask<S: Number>(&self, first: u64, from: &[f32], to: &mut [S]) {
+        let mut masked = [0.0; DRAWS];
+        let mut done = 0;
+        while done < from.len() {
+            let len = (from.len() - done).min(DRAWS - ((first + done as u64) % DRAWS as u64) as usize);
+            masked[..len].copy_from_slice(&from[done..done + len]);
+            self.apply(
+                first + done as u64,
+                &mut masked[..len],
+                #[inline(always)]
+                |x, factor| *x *= factor,
+            );
+            S::round(&masked[..len], &mut to[done..done + len]);
+            done += len;
         }
     }
 

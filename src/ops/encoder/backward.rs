@@ -7,7 +7,7 @@ use crate::gradient::{Parameter, Recorder};
 use crate::ops::buffers::Buffer;
 use crate::ops::kernel::simd;
 use crate::ops::linear::add_weight_gradient;
-use crate::ops::matmul::{Left, Matrix};
+use crate::ops::matmul::{self, Left, Matrix};
 use crate::ops::number::{Number, widen};
 use candle_core::Result;
 use rayon::prelude::*;
@@ -87,6 +87,7 @@ impl<S: Number> Layer<S> {
         let work: Vec<_> = blocks.iter().zip(blocks.cut(dx, h)).zip(cuts).collect();
         let backward = |((block, d), cuts): ((&crate::ops::blocks::Block, &mut [f32]), _)| {
             let (((((normed, active), d_output), d_inner), d_attention_output), d_context): Cuts<S> = cuts;
+            let _ready = matmul::ready(S::PRECISION);
             let (first, rows) = (block.rows.start * h, block.rows.len());
             let mut sums = vec![0.0; lengths.iter().sum()];
             let [sum_inner, sum_out, sum_w2, sum_b2, sum_context, sum_w1, sum_b1] = pieces(&mut sums, lengths);
@@ -162,6 +163,7 @@ impl<S: Number> Layer<S> {
         let blocks = self.blocks(dx.len() / h);
         let work: Vec<_> = blocks.iter().zip(blocks.cut(dx, h)).collect();
         let backward = |(block, dx): (&crate::ops::blocks::Block, &mut [f32])| {
+            let _ready = matmul::ready(S::PRECISION);
             let rows = block.rows.len();
             let gradient = &d_qkv[block.rows.start * 3 * h..][..rows * 3 * h];
             for (part, weight) in weights.iter().enumerate() {

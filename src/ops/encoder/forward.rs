@@ -4,7 +4,7 @@ use super::numbers::LayerNumbers;
 use super::{Kept, Layer};
 use crate::ops::buffers::Buffer;
 use crate::ops::kernel::simd;
-use crate::ops::matmul::{Left, Matrix};
+use crate::ops::matmul::{self, Left, Matrix};
 use crate::ops::number::Number;
 use crate::ops::random::Dropout;
 use candle_core::Result;
@@ -77,6 +77,7 @@ impl<S: Number> Layer<S> {
         let blocks = self.blocks(x.len() / h);
         let cuts = blocks.cut(qkv, 3 * h);
         blocks.par_iter().zip(cuts).for_each(|(block, qkv)| {
+            let _ready = matmul::ready(S::PRECISION);
             let rows = block.rows.len();
             let left = Left::new(Matrix::new(&x[block.rows.start * h..], h), rows, h, S::PRECISION);
             let mut sums = Buffer::<f32>::stale(rows * 3 * h);
@@ -112,6 +113,7 @@ impl<S: Number> Layer<S> {
         let work: Vec<_> = blocks.iter().zip(cuts).zip(kept_cuts).collect();
         let context: &[S] = &kept.context;
         work.into_par_iter().for_each(|((block, out), ((first_sum, second_sum), kept_inner))| {
+            let _ready = matmul::ready(S::PRECISION);
             let (first, rows) = (block.rows.start * h, block.rows.len());
             let mut states = Buffer::<f32>::stale(rows * h);
             let left = Left::new(Matrix::new(&context[first..], h), rows, h, S::PRECISION);
