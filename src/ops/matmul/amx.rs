@@ -14,8 +14,12 @@ use std::sync::LazyLock;
 pub const TILE: usize = 16;
 /// Columns of a panel of the right operand: two tiles.
 pub const COLUMNS: usize = 2 * TILE;
-/// Words of depth after which sums go back to memory, so that the left operand's rows in use stay in the nearest caches.
-const DEPTH: usize = 1024;
+/// Panels and words of depth of the right operand that stay in a core's own cache while the left one's rows go by: with few rows
+/// sums that go to memory and back cost more.
+const PANELS: usize = 12;
+const DEPTH: usize = 256;
+const DEPTH_OF_FEW_ROWS: usize = 1024;
+const FEW_ROWS: usize = 64;
 
 /// Whether processor and system have the instructions, and neither `MTL_ZOO_PORTABLE` nor `MTL_ZOO_AVX512` is set. Asks the
 /// system for the use of tile registers, once.
@@ -155,25 +159,28 @@ pub unsafe fn multiply(shape: (usize, usize, usize), left: Left, right: *const u
     let (rows, columns, depth) = shape;
     // SAFETY: the instructions are there.
     let _tiles = unsafe { Tiles::hold() };
-    let mut first = 0;
-    loop {
-        let now = (depth - first).min(DEPTH);
-        for row in (0..rows).step_by(2 * TILE) {
-            for (panel, column) in (0..columns).step_by(COLUMNS).enumerate() {
-                // SAFETY: row, column and depth lie inside the shape.
-                unsafe {
-                    let words = left.words.add(row / TILE * left.panel + first / TILE * left.step);
-                    let right = right.add((panel * depth + first) * COLUMNS);
-                    let numbers = out.numbers.add(row * out.width + column);
-                    let out = Out { numbers, keep: out.keep || first > 0, ..out };
-                    let used = ((rows - row).min(2 * TILE), (columns - column).min(COLUMNS));
-                    edge(used, now / TILE, Left { words, ..left }, right, out);
+    let most = if rows <= FEW_ROWS { DEPTH_OF_FEW_ROWS } else { DEPTH };
+    for group in (0..columns).step_by(PANELS * COLUMNS) {
+        let mut first = 0;
+        loop {
+            let now = (depth - first).min(most);
+            for row in (0..rows).step_by(2 * TILE) {
+                for column in (group..columns.min(group + PANELS * COLUMNS)).step_by(COLUMNS) {
+                    // SAFETY: row, column and depth lie inside the shape.
+                    unsafe {
+                        let words = left.words.add(row / TILE * left.panel + first / TILE * left.step);
+                        let right = right.add(column * depth + first * COLUMNS);
+                        let numbers = out.numbers.add(row * out.width + column);
+                        let out = Out { numbers, keep: out.keep || first > 0, ..out };
+                        let used = ((rows - row).min(2 * TILE), (columns - column).min(COLUMNS));
+                        edge(used, now / TILE, Left { words, ..left }, right, out);
+                    }
                 }
             }
-        }
-        first += now;
-        if first >= depth {
-            return;
+            first += now;
+            if first >= depth {
+                break;
+            }
         }
     }
 }
@@ -259,11 +266,16 @@ unsafe fn block(down: bool, across: bool, steps: usize, left: Left, right: *cons
     unsafe {
         match (down, across) {
             (true, true) => sums!(
-                steps, left, right, out,
+                steps,
+                left,
+                right,
+                out,
                 ["tilezero tmm4", "tilezero tmm5", "tilezero tmm6", "tilezero tmm7"],
                 [
-                    "tileloadd tmm4, [{c0} + {width}]", "tileloadd tmm5, [{c0} + {width} + 64]",
-                    "tileloadd tmm6, [{c1} + {width}]", "tileloadd tmm7, [{c1} + {width} + 64]"
+                    "tileloadd tmm4, [{c0} + {width}]",
+                    "tileloadd tmm5, [{c0} + {width} + 64]",
+                    "tileloadd tmm6, [{c1} + {width}]",
+                    "tileloadd tmm7, [{c1} + {width} + 64]"
                 ],
                 [
                     "tileloadd tmm0, [{a0} + {row}]",
@@ -276,12 +288,17 @@ unsafe fn block(down: bool, across: bool, steps: usize, left: Left, right: *cons
                     "tdpbf16ps tmm7, tmm1, tmm3"
                 ],
                 [
-                    "tilestored [{c0} + {width}], tmm4", "tilestored [{c0} + {width} + 64], tmm5",
-                    "tilestored [{c1} + {width}], tmm6", "tilestored [{c1} + {width} + 64], tmm7"
+                    "tilestored [{c0} + {width}], tmm4",
+                    "tilestored [{c0} + {width} + 64], tmm5",
+                    "tilestored [{c1} + {width}], tmm6",
+                    "tilestored [{c1} + {width} + 64], tmm7"
                 ]
             ),
             (false, true) => sums!(
-                steps, left, right, out,
+                steps,
+                left,
+                right,
+                out,
                 ["tilezero tmm4", "tilezero tmm5"],
                 ["tileloadd tmm4, [{c0} + {width}]", "tileloadd tmm5, [{c0} + {width} + 64]"],
                 [
@@ -294,7 +311,10 @@ unsafe fn block(down: bool, across: bool, steps: usize, left: Left, right: *cons
                 ["tilestored [{c0} + {width}], tmm4", "tilestored [{c0} + {width} + 64], tmm5"]
             ),
             (true, false) => sums!(
-                steps, left, right, out,
+                steps,
+                left,
+                right,
+                out,
                 ["tilezero tmm4", "tilezero tmm6"],
                 ["tileloadd tmm4, [{c0} + {width}]", "tileloadd tmm6, [{c1} + {width}]"],
                 [
@@ -307,14 +327,13 @@ unsafe fn block(down: bool, across: bool, steps: usize, left: Left, right: *cons
                 ["tilestored [{c0} + {width}], tmm4", "tilestored [{c1} + {width}], tmm6"]
             ),
             (false, false) => sums!(
-                steps, left, right, out,
+                steps,
+                left,
+                right,
+                out,
                 ["tilezero tmm4"],
                 ["tileloadd tmm4, [{c0} + {width}]"],
-                [
-                    "tileloadd tmm0, [{a0} + {row}]",
-                    "tileloadd tmm2, [{b} + {panel}]",
-                    "tdpbf16ps tmm4, tmm0, tmm2"
-                ],
+                ["tileloadd tmm0, [{a0} + {row}]", "tileloadd tmm2, [{b} + {panel}]", "tdpbf16ps tmm4, tmm0, tmm2"],
                 ["tilestored [{c0} + {width}], tmm4"]
             ),
         }

@@ -72,6 +72,27 @@ pub unsafe fn pair_panels<S: Number, const WIDTH: usize>(
     }
 }
 
+/// Up to 16 pairs of `used` neighbouring numbers, at most 32; zeros beyond them.
+///
+/// # Safety
+/// The processor must have the instructions; the numbers must be readable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn load_run<S: Number>(from: *const S, used: usize) -> __m512i {
+    let mask = (u32::MAX as u64 >> (32 - used.min(32))) as u32;
+    // SAFETY: `S` is f32 or bf16, as its precision says; masked numbers are not read.
+    unsafe {
+        match S::PRECISION {
+            Precision::F32 => {
+                let low = _mm512_maskz_loadu_ps(mask as u16, from.cast());
+                let high = _mm512_maskz_loadu_ps((mask >> 16) as u16, from.cast::<f32>().wrapping_add(16));
+                std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
+            }
+            Precision::Bf16 => _mm512_maskz_loadu_epi16(mask, from.cast()),
+        }
+    }
+}
+
 /// Tiles of 16 rows and 16 words of pairs, `[tile of rows][tile of depth][row][word]`, of rows of `depth` numbers, `row` apart.
 /// Words beyond the depth are zeros; rows beyond the last hold anything.
 ///
@@ -81,22 +102,11 @@ pub unsafe fn pair_panels<S: Number, const WIDTH: usize>(
 pub unsafe fn row_tiles<S: Number>(from: *const S, row: usize, (rows, depth): (usize, usize), out: *mut u32) {
     let steps = depth.div_ceil(32);
     for i in 0..rows {
-        // SAFETY: rows and depth lie inside the shape.
-        unsafe {
-            let (from, out) = (from.add(i * row), out.add(i / 16 * steps * 256 + i % 16 * 16));
-            for step in 0..steps {
-                let at = from.add(step * 32);
-                let used = (depth - step * 32).min(32);
-                let mask = u32::MAX >> (32 - used);
-                let words = match S::PRECISION {
-                    Precision::F32 => {
-                        let low = _mm512_maskz_loadu_ps(mask as u16, at.cast());
-                        let high = _mm512_maskz_loadu_ps((mask >> 16) as u16, at.cast::<f32>().wrapping_add(16));
-                        std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
-                    }
-                    Precision::Bf16 => _mm512_maskz_loadu_epi16(mask, at.cast()),
-                };
-                _mm512_storeu_si512(out.add(step * 256).cast(), words);
+        for step in 0..steps {
+            // SAFETY: rows and depth lie inside the shape.
+            unsafe {
+                let words = load_run(from.add(i * row + step * 32), depth - step * 32);
+                _mm512_storeu_si512(out.add((i / 16 * steps + step) * 256 + i % 16 * 16).cast(), words);
             }
         }
     }
@@ -123,6 +133,35 @@ pub unsafe fn column_tiles<S: Number>(from: *const S, row: usize, (depth, rows):
                 let out = out.add((tile * steps + step) * 256);
                 for (i, words) in transposed(words).into_iter().enumerate() {
                     _mm512_storeu_si512(out.add(i * 16).cast(), words);
+                }
+            }
+        }
+    }
+}
+
+/// One panel of pairs `[pair][column]`, `WIDTH` wide and `words` long, of up to `WIDTH` columns that are runs of `depth` numbers,
+/// `column` apart. Columns beyond the last are zeros as far as a vector reaches, and so are pairs beyond the depth.
+///
+/// # Safety
+/// The processor must have the instructions; all columns must be readable, and `out` have room for the panel.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub unsafe fn column_panel<S: Number, const WIDTH: usize>(
+    from: *const S,
+    column: usize,
+    (depth, columns): (usize, usize),
+    words: usize,
+    out: *mut u32,
+) {
+    for first in (0..columns).step_by(16) {
+        for word in (0..words).step_by(16) {
+            // SAFETY: columns and depth lie inside the shape.
+            unsafe {
+                let mut runs = [_mm512_setzero_si512(); 16];
+                for (i, run) in runs.iter_mut().enumerate().take(columns - first) {
+                    *run = load_run(from.add((first + i) * column + 2 * word), depth.saturating_sub(2 * word));
+                }
+                for (i, words) in transposed(runs).into_iter().enumerate().take(words - word) {
+                    _mm512_storeu_si512(out.add((word + i) * WIDTH + first).cast(), words);
                 }
             }
         }

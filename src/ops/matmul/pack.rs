@@ -86,6 +86,18 @@ fn right_panel<S: Number, const COLUMNS: usize>(
         out.fill(0);
     }
     let numbers = kernel.per_word();
+    #[cfg(target_arch = "x86_64")]
+    if numbers == 2 && b.row == 1 {
+        let words = kernel.words(depth);
+        assert!(used == 0 || depth == 0 || (first + used - 1) * b.column + depth <= b.data.len());
+        assert!(out.len() >= words * COLUMNS);
+        // SAFETY: pairs are laid out only where the instructions are; the asserts hold for both slices.
+        unsafe {
+            let from = b.data.as_ptr().wrapping_add(first * b.column);
+            super::layout512::column_panel::<S, COLUMNS>(from, b.column, (depth, used), words, out.as_mut_ptr());
+        }
+        return;
+    }
     let mut done = 0;
     if b.row == 1 {
         // Sixteen columns and sixteen words of depth at a time.
