@@ -12,36 +12,42 @@ use std::arch::x86_64::*;
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 pub unsafe fn mask<S: Number>(dropout: Dropout, first: u64, from: *const f32, to: *mut S, len: usize) {
     let factor = _mm512_set1_ps(dropout.factor());
+    // SAFETY: `inside` ends with the numbers; `S` is f32 or bf16, as its precision says.
+    let put = |at: usize, inside: u16, kept: u16| unsafe {
+        let masked = _mm512_maskz_mul_ps(kept, _mm512_maskz_loadu_ps(inside, from.add(at)), factor);
+        match S::PRECISION {
+            Precision::F32 => _mm512_mask_storeu_ps(to.add(at).cast(), inside, masked),
+            Precision::Bf16 => {
+                let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(masked));
+                _mm256_mask_storeu_epi16(to.add(at).cast(), inside, rounded);
+            }
+        }
+    };
     let mut done = 0;
     while done < len {
         let element = first + done as u64;
-        let skip = (element % DRAWS as u64) as usize;
-        let now = (len - done).min(DRAWS - skip);
-        let mut kept = kept(dropout, element / DRAWS as u64) >> skip;
-        for at in (done..done + now).step_by(LANES) {
-            let inside = ((1u32 << (done + now - at).min(LANES)) - 1) as u16;
-            // SAFETY: the mask ends with the numbers; `S` is f32 or bf16, as its precision says.
-            unsafe {
-                let numbers = _mm512_maskz_loadu_ps(inside, from.add(at));
-                let masked = _mm512_maskz_mul_ps(kept as u16, numbers, factor);
-                match S::PRECISION {
-                    Precision::F32 => _mm512_mask_storeu_ps(to.add(at).cast(), inside, masked),
-                    Precision::Bf16 => {
-                        let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(masked));
-                        _mm256_mask_storeu_epi16(to.add(at).cast(), inside, rounded);
-                    }
-                }
+        let (skip, rest) = ((element % DRAWS as u64) as usize, len - done);
+        let kept = kept(dropout, element / DRAWS as u64);
+        if skip == 0 && rest >= DRAWS {
+            for (word, kept) in kept.into_iter().enumerate() {
+                put(done + word * LANES, u16::MAX, kept);
             }
-            kept >>= LANES;
+            done += DRAWS;
+            continue;
+        }
+        let bits = kept.into_iter().rev().fold(0, |bits: u128, kept| bits << LANES | u128::from(kept)) >> skip;
+        let now = rest.min(DRAWS - skip);
+        for at in (0..now).step_by(LANES) {
+            put(done + at, ((1u32 << (now - at).min(LANES)) - 1) as u16, (bits >> at) as u16);
         }
         done += now;
     }
 }
 
-/// A bit for each of the elements `group * DRAWS` and after: whether it is kept.
+/// A bit for each of the elements `group * DRAWS` and after, sixteen a word: whether it is kept.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn kept(dropout: Dropout, group: u64) -> u128 {
+fn kept(dropout: Dropout, group: u64) -> [u16; DRAWS / LANES] {
     let first = group * LANES as u64;
     let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     let splat = |word: u32| _mm512_set1_epi32(word as i32);
@@ -58,13 +64,9 @@ fn kept(dropout: Dropout, group: u64) -> u128 {
         k1 = k1.wrapping_add(0xBB67_AE85);
     }
     let threshold = splat(dropout.threshold());
-    let mut bits = 0;
-    for (word, draws) in [c0, c1, c2, c3].into_iter().enumerate() {
-        let low = _mm512_cmpge_epu32_mask(_mm512_and_si512(draws, splat(0xFFFF)), threshold);
-        let high = _mm512_cmpge_epu32_mask(_mm512_srli_epi32::<16>(draws), threshold);
-        bits |= u128::from(low) << (word * LANES) | u128::from(high) << ((word + 4) * LANES);
-    }
-    bits
+    let low = |draws| _mm512_cmpge_epu32_mask(_mm512_and_si512(draws, splat(0xFFFF)), threshold);
+    let high = |draws| _mm512_cmpge_epu32_mask(_mm512_srli_epi32::<16>(draws), threshold);
+    [low(c0), low(c1), low(c2), low(c3), high(c0), high(c1), high(c2), high(c3)]
 }
 
 /// Lower and upper halves of the products of 32-bit words with a factor.

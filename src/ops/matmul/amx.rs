@@ -8,6 +8,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::cell::Cell;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 
 /// Rows of a tile, and numbers of f32 or words in one of its rows.
@@ -196,9 +197,9 @@ unsafe fn edge(used: (usize, usize), steps: usize, left: Left, right: *const u32
             return block(rows > TILE, columns > TILE, steps, left, right, out);
         }
         #[repr(align(64))]
-        struct Whole([[f32; 2 * TILE]; 2 * TILE]);
-        let mut whole = std::mem::MaybeUninit::<Whole>::uninit();
-        let numbers = whole.as_mut_ptr().cast::<f32>();
+        struct Whole(MaybeUninit<[f32; 4 * TILE * TILE]>);
+        let mut whole = Whole(MaybeUninit::uninit());
+        let numbers = whole.0.as_mut_ptr().cast::<f32>();
         block(rows > TILE, columns > TILE, steps, left, right, Out { numbers, width: 2 * TILE, keep: false });
         for row in 0..rows {
             for column in (0..columns).step_by(TILE) {

@@ -67,14 +67,19 @@ pub fn ready(precision: Precision) -> Ready {
     #[cfg(target_arch = "x86_64")]
     if Kernel::of(precision) == Kernel::Tiles {
         // SAFETY: the kernel is chosen only where the instructions are.
-        return Ready(Some(unsafe { amx::Tiles::hold() }));
+        return Ready { _tiles: Some(unsafe { amx::Tiles::hold() }) };
     }
     let _ = precision;
-    Ready(None)
+    Ready { _tiles: None }
 }
 
 /// See [`ready`].
-pub struct Ready(#[cfg(target_arch = "x86_64")] Option<amx::Tiles>, #[cfg(not(target_arch = "x86_64"))] Option<()>);
+pub struct Ready {
+    #[cfg(target_arch = "x86_64")]
+    _tiles: Option<amx::Tiles>,
+    #[cfg(not(target_arch = "x86_64"))]
+    _tiles: Option<()>,
+}
 
 /// Rows that make a good block for one thread: enough to use the right operand well, few enough to stay in its cache.
 pub fn block_rows() -> usize {
