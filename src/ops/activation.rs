@@ -101,6 +101,9 @@ impl Activation {
     }
 }
 
+/// Numbers that are rounded at a time.
+const RUN: usize = 256;
+
 /// A loop over numbers that applies a function giving value and slope.
 trait Loop {
     fn run(self, f: impl Fn(f32) -> (f32, f32));
@@ -114,8 +117,12 @@ struct Forward<'a, A, B> {
 impl<A: Number, B: Number> Loop for Forward<'_, A, B> {
     #[inline(always)]
     fn run(self, f: impl Fn(f32) -> (f32, f32)) {
-        for (out, x) in self.out.iter_mut().zip(self.x) {
-            *out = B::from_f32(f(x.to_f32()).0);
+        let mut values = [0.0; RUN];
+        for (out, x) in self.out.chunks_mut(RUN).zip(self.x.chunks(RUN)) {
+            for (value, x) in values.iter_mut().zip(x) {
+                *value = f(x.to_f32()).0;
+            }
+            B::round(&values, out);
         }
     }
 }
@@ -129,10 +136,14 @@ struct Backward<'a, A, B> {
 impl<A: Number, B: Number> Loop for Backward<'_, A, B> {
     #[inline(always)]
     fn run(self, f: impl Fn(f32) -> (f32, f32)) {
-        for ((x, dy), y) in self.x.iter().zip(self.dy).zip(self.y) {
-            let (value, slope) = f(x.to_f32());
-            *dy *= slope;
-            *y = B::from_f32(value);
+        let mut values = [0.0; RUN];
+        for ((x, dy), y) in self.x.chunks(RUN).zip(self.dy.chunks_mut(RUN)).zip(self.y.chunks_mut(RUN)) {
+            for ((x, dy), value) in x.iter().zip(dy).zip(&mut values) {
+                let (result, slope) = f(x.to_f32());
+                *dy *= slope;
+                *value = result;
+            }
+            B::round(&values, y);
         }
     }
 }

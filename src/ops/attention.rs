@@ -4,8 +4,8 @@
 use super::attention_head::{Head, HeadGradients, Scores};
 use super::buffers::Buffer;
 use super::composed;
-use super::kernel::{slice, tensor, view};
-use super::matmul::Matrix;
+use super::kernel::{simd, slice, tensor, view};
+use super::matmul::{self, Matrix};
 use super::number::Number;
 use super::random::Dropout;
 use super::relative;
@@ -111,7 +111,9 @@ impl Attention {
         let (sequences, d) = (self.sequences(), width / self.heads);
         let cuts = cut(out, &sequences, width);
         sequences.par_iter().zip(cuts).for_each(|(sequence, out)| {
+            let _ready = matmul::ready(S::PRECISION);
             let heads = |head: usize| {
+                let _ready = matmul::ready(S::PRECISION);
                 let mut context = Buffer::stale(sequence.len * d);
                 let of = Head::new(qkv, sequence.first, head * d);
                 self.scores(sequence, head, d, table).forward(of, &mut context);
@@ -144,6 +146,7 @@ impl Attention {
             .zip(cuts)
             .map(|(sequence, out)| {
                 let heads = |head: usize| {
+                    let _ready = matmul::ready(S::PRECISION);
                     let of = Head::new(qkv, sequence.first, head * d);
                     let dy = Matrix { data: &dy.data[sequence.first * dy.row + head * d..], ..dy };
                     self.scores(sequence, head, d, table).backward(of, dy)
@@ -208,11 +211,14 @@ fn each_head<R: Send>(heads: usize, len: usize, f: impl Fn(usize) -> R + Sync + 
 
 /// Writes rows of `d` numbers `width` apart.
 fn scatter<S: Number>(rows: &[f32], d: usize, out: &mut [S], width: usize) {
-    for (row, out) in rows.chunks_exact(d).zip(out.chunks_mut(width)) {
-        for (out, value) in out.iter_mut().zip(row) {
-            *out = S::from_f32(*value);
-        }
-    }
+    simd(
+        #[inline(always)]
+        || {
+            for (row, out) in rows.chunks_exact(d).zip(out.chunks_mut(width)) {
+                S::round(row, &mut out[..d]);
+            }
+        },
+    );
 }
 
 struct Op {

@@ -2,29 +2,35 @@
 //! arithmetic that first touches them.
 
 use half::bf16;
+use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, PoisonError};
+use std::thread::LocalKey;
 
 /// Freed vectors of one type, smallest first.
-pub struct Shelf<T>(Mutex<Vec<Vec<T>>>);
+type Shelf<T> = Vec<Vec<T>>;
 
 /// A type of numbers that buffers hold.
 pub trait Pooled: Copy + Default + Send + Sync + 'static {
     /// Where its freed vectors wait.
-    fn shelf() -> &'static Shelf<Self>;
-}
+    fn shared() -> &'static Mutex<Shelf<Self>>;
 
-impl<T> Shelf<T> {
-    fn lock(&self) -> MutexGuard<'_, Vec<Vec<T>>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
+    /// Where small ones wait for the thread that freed them.
+    fn own() -> &'static LocalKey<RefCell<Shelf<Self>>>;
 }
 
 macro_rules! pooled {
     ($($number:ty),*) => {$(
         impl Pooled for $number {
-            fn shelf() -> &'static Shelf<Self> {
-                static SHELF: Shelf<$number> = Shelf(Mutex::new(Vec::new()));
+            fn shared() -> &'static Mutex<Shelf<Self>> {
+                static SHELF: Mutex<Shelf<$number>> = Mutex::new(Vec::new());
+                &SHELF
+            }
+
+            fn own() -> &'static LocalKey<RefCell<Shelf<Self>>> {
+                thread_local! {
+                    static SHELF: RefCell<Shelf<$number>> = const { RefCell::new(Vec::new()) };
+                }
                 &SHELF
             }
         }
@@ -33,27 +39,40 @@ macro_rules! pooled {
 
 pooled!(f32, bf16, u32);
 
-/// Numbers with the content of an earlier use; goes back to its shelf when dropped.
+/// Numbers with the content of an earlier use, from the beginning of a cache line on; goes back to its shelf when dropped.
 pub struct Buffer<T: Pooled> {
     values: Vec<T>,
+    start: usize,
     len: usize,
+}
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Numbers up to which a vector is small.
+const SMALL: usize = 1 << 15;
+/// Small vectors that a thread keeps for itself.
+const OWN: usize = 64;
+
+/// Calls `f` with the shelf for vectors of `room` numbers.
+fn with_shelf<T: Pooled, R>(room: usize, f: impl FnOnce(&mut Shelf<T>) -> R) -> R {
+    match room {
+        ..SMALL => T::own().with_borrow_mut(f),
+        _ => f(&mut T::shared().lock().unwrap_or_else(PoisonError::into_inner)),
+    }
 }
 
 impl<T: Pooled> Buffer<T> {
     /// `len` numbers, whatever they are.
     pub fn stale(len: usize) -> Self {
         // Lengths of one step and the next differ by a few tokens: rounded up they share their memory.
-        let room = len.next_multiple_of((len.next_power_of_two() / 8).max(64));
-        let mut shelf = T::shelf().lock();
-        let first = shelf.partition_point(|values| values.len() < room);
-        let values = match shelf.get(first) {
-            Some(values) if values.len() <= 2 * room => shelf.remove(first),
-            _ => {
-                drop(shelf);
-                vec![T::default(); room]
-            }
-        };
-        Self { values, len }
+        let room = len.next_multiple_of((len.next_power_of_two() / 8).max(64)) + LINE / size_of::<T>();
+        let freed = with_shelf(room, |shelf: &mut Shelf<T>| {
+            let first = shelf.partition_point(|values| values.len() < room);
+            (shelf.get(first)?.len() <= 2 * room).then(|| shelf.remove(first))
+        });
+        let values = freed.unwrap_or_else(|| vec![T::default(); room]);
+        let start = values.as_ptr().align_offset(LINE);
+        Self { values, start, len }
     }
 
     /// A copy of `numbers`.
@@ -67,9 +86,13 @@ impl<T: Pooled> Buffer<T> {
 impl<T: Pooled> Drop for Buffer<T> {
     fn drop(&mut self) {
         let values = std::mem::take(&mut self.values);
-        let mut shelf = T::shelf().lock();
-        let at = shelf.partition_point(|other| other.len() < values.len());
-        shelf.insert(at, values);
+        with_shelf(values.len(), |shelf| {
+            let at = shelf.partition_point(|other| other.len() < values.len());
+            shelf.insert(at, values);
+            if shelf.first().is_some_and(|smallest| smallest.len() < SMALL) {
+                shelf.truncate(OWN);
+            }
+        });
     }
 }
 
@@ -77,20 +100,21 @@ impl<T: Pooled> Deref for Buffer<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        &self.values[..self.len]
+        &self.values[self.start..][..self.len]
     }
 }
 
 impl<T: Pooled> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        &mut self.values[..self.len]
+        &mut self.values[self.start..][..self.len]
     }
 }
 
-/// Gives all memory that waits for its next use back to the system.
+/// Gives all memory that waits for its next use back to the system, but for what other threads keep for themselves.
 pub fn release() {
     fn empty<T: Pooled>() {
-        T::shelf().lock().clear();
+        T::own().take();
+        T::shared().lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
     empty::<f32>();
     empty::<bf16>();

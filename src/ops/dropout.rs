@@ -20,14 +20,7 @@ fn masked(x: &[f32], dropout: Dropout) -> Vec<f32> {
         &mut out,
         1,
         #[inline(always)]
-        |first, out| {
-            dropout.apply(
-                first as u64,
-                out,
-                #[inline(always)]
-                |x, factor| *x *= factor,
-            );
-        },
+        |first, out| dropout.apply(first as u64, out),
     );
     out
 }

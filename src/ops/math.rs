@@ -32,13 +32,25 @@ pub fn tanh(x: f32) -> f32 {
     if x.abs() < 0.15 { small } else { large }
 }
 
+/// `1 / x` for `x` from 1 to 1e30, relative error below 2e-7: three steps of Newton's method from a guess by its bits. Takes a quarter
+/// of a division of vectors.
+#[inline(always)]
+fn reciprocal(x: f32) -> f32 {
+    let guess = f32::from_bits(0x7EF3_11C7u32.wrapping_sub(x.to_bits()));
+    let better = guess * (-x).mul_add(guess, 2.0);
+    let good = better * (-x).mul_add(better, 2.0);
+    good * (-x).mul_add(good, 2.0)
+}
+
 /// `Φ(x)`, the standard normal's distribution function, absolute error below 2e-7, and its density `φ(x)`.
 ///
 /// Abramowitz & Stegun 7.1.26.
 #[inline(always)]
 pub fn normal(x: f32) -> (f32, f32) {
     let z = x.abs() * FRAC_1_SQRT_2;
-    let t = 1.0 / 0.327_591_1f32.mul_add(z, 1.0);
+    // Beyond, the tail is zero; a NaN stays one.
+    let z = if z > 20.0 { 20.0 } else { z };
+    let t = reciprocal(0.327_591_1f32.mul_add(z, 1.0));
     let poly = 1.061_405_4f32.mul_add(t, -1.453_152_1);
     let poly = poly.mul_add(t, 1.421_413_8);
     let poly = poly.mul_add(t, -0.284_496_72);
@@ -72,6 +84,11 @@ mod tests {
             assert!((f64::from(exp(x)) / e - 1.0).abs() < 2e-7, "exp({x})");
             assert!((f64::from(tanh(x)) - f64::from(x).tanh()).abs() < 2e-7, "tanh({x})");
         }
+        for x in (0..100_000).map(|i| 1.0 + i as f32 * 1e-3) {
+            assert!((reciprocal(x) * x - 1.0).abs() < 3e-7, "1 / {x}");
+        }
+        assert!(normal(f32::NAN).0.is_nan());
+        assert_eq!([normal(1e30).0, normal(f32::NEG_INFINITY).0], [1.0, 0.0]);
         assert_eq!(exp(-200.0), 0.0);
         assert!(exp(200.0).is_finite());
         assert!(exp(f32::NAN).is_nan() && tanh(f32::NAN).is_nan());

@@ -23,6 +23,8 @@ mod matmul;
 mod number;
 mod pooling;
 mod random;
+#[cfg(target_arch = "x86_64")]
+mod random512;
 mod relative;
 mod rms_norm;
 mod rotary;

@@ -1,5 +1,7 @@
 //! Dropout masks from a counter: the same mask whenever and wherever it is asked for again.
 
+use super::number::Number;
+
 /// Philox 4×32 with 10 rounds (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
 #[inline(always)]
 pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
@@ -50,8 +52,8 @@ impl Noise {
 #[derive(Clone, Copy, Debug)]
 pub struct Dropout {
     p: f32,
-    key: [u32; 2],
-    stream: u32,
+    pub(super) key: [u32; 2],
+    pub(super) stream: u32,
 }
 
 impl Dropout {
@@ -60,11 +62,43 @@ impl Dropout {
         self.p
     }
 
-    /// Calls `f(element, factor)` for each element of `values`, numbered from `first`; the factor is 0 or 1/(1-p).
+    /// `to = mask · from`, rounded; the first number is element `first`. A mask's factors are 0 and 1/(1-p).
     #[inline(always)]
-    pub fn apply(&self, first: u64, values: &mut [f32], f: impl Fn(&mut f32, f32)) {
-        let keep = 1.0 / (1.0 - self.p);
-        let threshold = (f64::from(self.p) * 65_536.0).round() as u32;
+    pub fn mask<S: Number>(&self, first: u64, from: &[f32], to: &mut [S]) {
+        #[cfg(target_arch = "x86_64")]
+        if super::matmul::own_kernels() {
+            assert_eq!(from.len(), to.len());
+            // SAFETY: own kernels need the same instructions; lengths are equal.
+            return unsafe { super::random512::mask(*self, first, from.as_ptr(), to.as_mut_ptr(), from.len()) };
+        }
+        let mut masked = [0.0; DRAWS];
+        let mut done = 0;
+        while done < from.len() {
+            let element = first + done as u64;
+            let skip = (element % DRAWS as u64) as usize;
+            let len = (from.len() - done).min(DRAWS - skip);
+            masked[..len].copy_from_slice(&from[done..done + len]);
+            self.scale(element, &mut masked[..len]);
+            S::round(&masked[..len], &mut to[done..done + len]);
+            done += len;
+        }
+    }
+
+    /// Multiplies by the mask in place.
+    #[inline(always)]
+    pub fn apply(&self, first: u64, values: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        if super::matmul::own_kernels() {
+            let numbers = values.as_mut_ptr();
+            // SAFETY: own kernels need the same instructions; a number is read before it is written.
+            return unsafe { super::random512::mask(*self, first, numbers, numbers, values.len()) };
+        }
+        self.scale(first, values);
+    }
+
+    /// [`Dropout::apply`] on any processor.
+    #[inline(always)]
+    fn scale(&self, first: u64, values: &mut [f32]) {
         let mut element = first;
         let mut rest = values;
         while !rest.is_empty() {
@@ -72,16 +106,26 @@ impl Dropout {
             let skip = (element % DRAWS as u64) as usize;
             let (now, later) = rest.split_at_mut(rest.len().min(DRAWS - skip));
             for (value, &draw) in now.iter_mut().zip(&draws[skip..]) {
-                f(value, if u32::from(draw) < threshold { 0.0 } else { keep });
+                *value *= if u32::from(draw) < self.threshold() { 0.0 } else { self.factor() };
             }
             element += now.len() as u64;
             rest = later;
         }
     }
 
+    /// Draws below it are zeros of the mask.
+    pub(super) fn threshold(&self) -> u32 {
+        (f64::from(self.p) * 65_536.0).round() as u32
+    }
+
+    /// What the mask has where it is not zero.
+    pub(super) fn factor(&self) -> f32 {
+        1.0 / (1.0 - self.p)
+    }
+
     /// The draws of elements `group * DRAWS` and after: 16 bits each, of `LANES` counters side by side.
     #[inline(always)]
-    fn draws(&self, group: u64) -> [u16; DRAWS] {
+    pub(super) fn draws(&self, group: u64) -> [u16; DRAWS] {
         let first = group * LANES as u64;
         let mut c0 = [0u32; LANES];
         for (lane, c0) in c0.iter_mut().enumerate() {
@@ -114,10 +158,10 @@ impl Dropout {
 }
 
 /// Rounds for a mask: the fewest that pass BigCrush (Salmon et al. 2011, table 2), as FlashAttention has them too.
-const ROUNDS: usize = 7;
+pub(super) const ROUNDS: usize = 7;
 /// Counters drawn side by side, and the draws that they give.
-const LANES: usize = 16;
-const DRAWS: usize = 8 * LANES;
+pub(super) const LANES: usize = 16;
+pub(super) const DRAWS: usize = 8 * LANES;
 
 #[cfg(test)]
 mod tests {
@@ -154,18 +198,18 @@ mod tests {
         let noise = Noise::new(7, 3);
         let (one, two) = (noise.dropout(0.1), noise.dropout(0.1));
         let mut whole = vec![1.0; 100_003];
-        one.apply(0, &mut whole, |x, factor| *x *= factor);
+        one.apply(0, &mut whole);
         let mean = whole.iter().sum::<f32>() / whole.len() as f32;
         assert!((mean - 1.0).abs() < 0.01, "{mean}");
 
         let mut parts = vec![1.0; 100_003];
         let (a, b) = parts.split_at_mut(50_001);
-        one.apply(0, a, |x, factor| *x *= factor);
-        one.apply(50_001, b, |x, factor| *x *= factor);
+        one.apply(0, a);
+        one.apply(50_001, b);
         assert_eq!(whole, parts);
 
         let mut other = vec![1.0; 100_003];
-        two.apply(0, &mut other, |x, factor| *x *= factor);
+        two.apply(0, &mut other);
         assert_ne!(whole, other, "streams differ");
     }
 }

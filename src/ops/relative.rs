@@ -16,9 +16,11 @@ pub fn window(table: &[f32], len: usize, d: usize) -> &[f32] {
     }
 }
 
-/// Adds `scale · x · window[i - j]` to each score `(i, j)`; `x` is the query at `i`, or with `keys` the key at `j`.
+/// Adds `scale · x · window[i - j]` to each score `(i, j)`, rows `stride` apart; `x` is the query at `i`, or with `keys` the key at `j`.
+#[expect(clippy::too_many_arguments)]
 pub fn add_scores<S: Number>(
     scores: &mut [f32],
+    stride: usize,
     len: usize,
     d: usize,
     scale: f32,
@@ -32,7 +34,7 @@ pub fn add_scores<S: Number>(
     for i in 0..len {
         for j in 0..len {
             let row = if keys { j } else { i };
-            scores[i * len + j] += scale * products[row * distances + i + len - 1 - j];
+            scores[i * stride + j] += scale * products[row * distances + i + len - 1 - j];
         }
     }
 }

@@ -85,6 +85,6 @@ fn silu(x: &Tensor) -> Result<Tensor> {
 /// As [`dropout`](super::super::dropout): the same mask, elements numbered from `first`.
 pub fn dropout(x: &Tensor, dropout: Dropout, first: u64) -> Result<Tensor> {
     let mut mask = vec![1.0f32; x.elem_count()];
-    dropout.apply(first, &mut mask, |value, factor| *value = factor);
+    dropout.apply(first, &mut mask);
     x * Tensor::from_vec(mask, x.shape(), x.device())?
 }

@@ -1,14 +1,14 @@
 //! The backward pass.
 
-use super::forward::mask;
 use super::numbers::LayerNumbers;
 use super::{Dense, Kept, Layer};
 use crate::gradient::{Parameter, Recorder};
 use crate::ops::buffers::Buffer;
 use crate::ops::kernel::simd;
 use crate::ops::linear::add_weight_gradient;
-use crate::ops::matmul::{Left, Matrix};
+use crate::ops::matmul::{self, Left, Matrix};
 use crate::ops::number::{Number, widen};
+use crate::ops::random::Dropout;
 use candle_core::Result;
 use rayon::prelude::*;
 
@@ -25,13 +25,20 @@ struct Transient<S: Number> {
     d_qkv: Buffer<S>,
 }
 
-/// Adds the column sums of rows.
+/// Adds numbers, of whichever type, to as many sums.
 #[inline(always)]
-fn add_columns(rows: &[f32], sums: &mut [f32]) {
-    for row in rows.chunks_exact(sums.len()) {
-        for (sum, x) in sums.iter_mut().zip(row) {
-            *sum += x;
-        }
+fn add<S: Number>(sums: &mut [f32], numbers: &[S]) {
+    for (sum, x) in sums.iter_mut().zip(numbers) {
+        *sum += x.to_f32();
+    }
+}
+
+/// `masked = mask · row`; number `first` of the mask is the first.
+#[inline(always)]
+fn mask(row: &[f32], dropout: Option<Dropout>, first: usize, masked: &mut [f32]) {
+    match dropout.filter(|dropout| dropout.p() > 0.0) {
+        Some(dropout) => dropout.mask(first as u64, row, masked),
+        None => masked.copy_from_slice(row),
     }
 }
 
@@ -87,20 +94,24 @@ impl<S: Number> Layer<S> {
         let work: Vec<_> = blocks.iter().zip(blocks.cut(dx, h)).zip(cuts).collect();
         let backward = |((block, d), cuts): ((&crate::ops::blocks::Block, &mut [f32]), _)| {
             let (((((normed, active), d_output), d_inner), d_attention_output), d_context): Cuts<S> = cuts;
+            let _ready = matmul::ready(S::PRECISION);
             let (first, rows) = (block.rows.start * h, block.rows.len());
             let mut sums = vec![0.0; lengths.iter().sum()];
             let [sum_inner, sum_out, sum_w2, sum_b2, sum_context, sum_w1, sum_b1] = pieces(&mut sums, lengths);
-            let mut x = Buffer::<f32>::stale(rows * h);
+            // Row by row, so that a row stays in the nearest cache.
+            let mut x = Buffer::<f32>::stale(h);
             simd(
                 #[inline(always)]
                 || {
-                    widen(&kept.second_sum[first..][..rows * h], &mut x);
-                    numbers.output_norm.backward(&x, d, [sum_w2, sum_b2]);
-                    // The residual's gradient stays in `d`; the masked one goes on.
-                    x.copy_from_slice(d);
-                    mask(&mut x, second_dropout, first);
-                    add_columns(&x, sum_out);
-                    S::round(&x, d_output);
+                    for (index, d) in d.chunks_exact_mut(h).enumerate() {
+                        let own = first + index * h;
+                        widen(&kept.second_sum[own..][..h], &mut x);
+                        numbers.output_norm.backward(&x, d, [&mut *sum_w2, &mut *sum_b2]);
+                        // The residual's gradient stays in `d`; the masked one goes on.
+                        mask(d, second_dropout, own, &mut x);
+                        add(sum_out, &x);
+                        S::round(&x, &mut d_output[index * h..][..h]);
+                    }
                 },
             );
 
@@ -109,35 +120,40 @@ impl<S: Number> Layer<S> {
             simd(
                 #[inline(always)]
                 || {
-                    let before = &kept.inner[block.rows.start * inner..][..rows * inner];
-                    self.parameters.activation.backward(before, &mut wide, active);
-                    add_columns(&wide, sum_inner);
-                    S::round(&wide, d_inner);
+                    for (index, row) in wide.chunks_exact_mut(inner).enumerate() {
+                        let before = &kept.inner[(block.rows.start + index) * inner..][..inner];
+                        self.parameters.activation.backward(before, row, &mut active[index * inner..][..inner]);
+                        add(sum_inner, row);
+                        S::round(row, &mut d_inner[index * inner..][..inner]);
+                    }
                 },
             );
 
             Left::new(Matrix::new(&*d_inner, inner), rows, inner, S::PRECISION).times(&w_inner, d, h, true);
-            let mut sum = Buffer::<f32>::stale(rows * h);
+            let mut sum = Buffer::<f32>::stale(h);
             simd(
                 #[inline(always)]
                 || {
-                    widen(&kept.first_sum[first..][..rows * h], &mut sum);
-                    x.copy_from_slice(&sum);
-                    numbers.attention_norm.forward(&mut x);
-                    S::round(&x, normed);
-                    numbers.attention_norm.backward(&sum, d, [sum_w1, sum_b1]);
-                    x.copy_from_slice(d);
-                    mask(&mut x, first_dropout, first);
-                    add_columns(&x, sum_context);
-                    S::round(&x, d_attention_output);
+                    for (index, d) in d.chunks_exact_mut(h).enumerate() {
+                        let (own, here) = (first + index * h, index * h..(index + 1) * h);
+                        widen(&kept.first_sum[own..][..h], &mut sum);
+                        x.copy_from_slice(&sum);
+                        numbers.attention_norm.forward(&mut x);
+                        S::round(&x, &mut normed[here.clone()]);
+                        numbers.attention_norm.backward(&sum, d, [&mut *sum_w1, &mut *sum_b1]);
+                        mask(d, first_dropout, own, &mut x);
+                        add(sum_context, &x);
+                        S::round(&x, &mut d_attention_output[here]);
+                    }
                 },
             );
 
+            let mut context = Buffer::<f32>::stale(rows * h);
             let left = Left::new(Matrix::new(&*d_attention_output, h), rows, h, S::PRECISION);
-            left.times(&w_context, &mut x, h, false);
+            left.times(&w_context, &mut context, h, false);
             simd(
                 #[inline(always)]
-                || S::round(&x, d_context),
+                || S::round(&context, d_context),
             );
             sums
         };
@@ -162,6 +178,7 @@ impl<S: Number> Layer<S> {
         let blocks = self.blocks(dx.len() / h);
         let work: Vec<_> = blocks.iter().zip(blocks.cut(dx, h)).collect();
         let backward = |(block, dx): (&crate::ops::blocks::Block, &mut [f32])| {
+            let _ready = matmul::ready(S::PRECISION);
             let rows = block.rows.len();
             let gradient = &d_qkv[block.rows.start * 3 * h..][..rows * 3 * h];
             for (part, weight) in weights.iter().enumerate() {
@@ -173,9 +190,7 @@ impl<S: Number> Layer<S> {
                 #[inline(always)]
                 || {
                     for row in gradient.chunks_exact(3 * h) {
-                        for (sum, x) in sums.iter_mut().zip(row) {
-                            *sum += x.to_f32();
-                        }
+                        add(&mut sums, row);
                     }
                 },
             );

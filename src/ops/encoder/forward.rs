@@ -1,45 +1,54 @@
 //! The forward pass.
 
-use super::numbers::LayerNumbers;
+use super::numbers::{LayerNumbers, NormNumbers};
 use super::{Kept, Layer};
 use crate::ops::buffers::Buffer;
 use crate::ops::kernel::simd;
-use crate::ops::matmul::{Left, Matrix};
+use crate::ops::matmul::{self, Left, Matrix};
 use crate::ops::number::Number;
 use crate::ops::random::Dropout;
 use candle_core::Result;
 use rayon::prelude::*;
 
-/// Adds a bias to every row.
+/// Adds numbers to as many others.
 #[inline(always)]
-fn add_bias(rows: &mut [f32], bias: &[f32]) {
-    for row in rows.chunks_exact_mut(bias.len()) {
-        for (x, b) in row.iter_mut().zip(bias) {
-            *x += b;
-        }
+fn add(sums: &mut [f32], numbers: &[f32]) {
+    for (sum, x) in sums.iter_mut().zip(numbers) {
+        *sum += x;
     }
 }
 
-/// `rows = residual + dropout(rows + bias)`; the rows' first number is number `first` of the mask.
-#[inline(always)]
-fn close(rows: &mut [f32], bias: &[f32], dropout: Option<Dropout>, first: usize, residual: &[f32]) {
-    add_bias(rows, bias);
-    mask(rows, dropout, first);
-    for (x, residual) in rows.iter_mut().zip(residual) {
-        *x += residual;
+/// What closes a half of the layer.
+struct Close<'a> {
+    bias: &'a [f32],
+    dropout: Option<Dropout>,
+    norm: &'a NormNumbers<'a>,
+}
+
+impl Close<'_> {
+    /// `rows = norm(residual + dropout(rows + bias))`, a row at a time; `sums`, if it is not empty, gets the input of the norm. The
+    /// rows' first number is number `first` of the mask.
+    #[inline(always)]
+    fn apply<S: Number>(&self, rows: &mut [f32], first: usize, residual: &[f32], sums: &mut [S]) {
+        let width = self.bias.len();
+        for (index, row) in rows.chunks_exact_mut(width).enumerate() {
+            let own = index * width..(index + 1) * width;
+            add(row, self.bias);
+            mask(row, self.dropout, first + own.start);
+            add(row, &residual[own.clone()]);
+            if let Some(sums) = sums.get_mut(own) {
+                S::round(row, sums);
+            }
+            self.norm.forward(row);
+        }
     }
 }
 
 /// Multiplies by a dropout mask.
 #[inline(always)]
-pub(super) fn mask(rows: &mut [f32], dropout: Option<Dropout>, first: usize) {
+fn mask(row: &mut [f32], dropout: Option<Dropout>, first: usize) {
     if let Some(dropout) = dropout.filter(|dropout| dropout.p() > 0.0) {
-        dropout.apply(
-            first as u64,
-            rows,
-            #[inline(always)]
-            |x, factor| *x *= factor,
-        );
+        dropout.apply(first as u64, row);
     }
 }
 
@@ -77,6 +86,7 @@ impl<S: Number> Layer<S> {
         let blocks = self.blocks(x.len() / h);
         let cuts = blocks.cut(qkv, 3 * h);
         blocks.par_iter().zip(cuts).for_each(|(block, qkv)| {
+            let _ready = matmul::ready(S::PRECISION);
             let rows = block.rows.len();
             let left = Left::new(Matrix::new(&x[block.rows.start * h..], h), rows, h, S::PRECISION);
             let mut sums = Buffer::<f32>::stale(rows * 3 * h);
@@ -86,8 +96,10 @@ impl<S: Number> Layer<S> {
             simd(
                 #[inline(always)]
                 || {
-                    add_bias(&mut sums, &bias);
-                    S::round(&sums, qkv);
+                    for (sums, qkv) in sums.chunks_exact_mut(3 * h).zip(qkv.chunks_exact_mut(3 * h)) {
+                        add(sums, &bias);
+                        S::round(sums, qkv);
+                    }
                 },
             );
         });
@@ -103,6 +115,8 @@ impl<S: Number> Layer<S> {
         let [b_context, b_inner, b_out]: [&[f32]; 3] =
             [&numbers.attention_output.bias, &numbers.intermediate.bias, &numbers.output.bias];
         let [first_dropout, second_dropout] = self.options.dropout;
+        let close_attention = Close { bias: b_context, dropout: first_dropout, norm: &numbers.attention_norm };
+        let close_output = Close { bias: b_out, dropout: second_dropout, norm: &numbers.output_norm };
         let blocks = self.blocks(x.len() / h);
         let width = |width: usize| if keep { width } else { 0 };
         let cuts = blocks.cut(out, h).into_iter();
@@ -112,17 +126,14 @@ impl<S: Number> Layer<S> {
         let work: Vec<_> = blocks.iter().zip(cuts).zip(kept_cuts).collect();
         let context: &[S] = &kept.context;
         work.into_par_iter().for_each(|((block, out), ((first_sum, second_sum), kept_inner))| {
+            let _ready = matmul::ready(S::PRECISION);
             let (first, rows) = (block.rows.start * h, block.rows.len());
             let mut states = Buffer::<f32>::stale(rows * h);
             let left = Left::new(Matrix::new(&context[first..], h), rows, h, S::PRECISION);
             left.times(&w_context, &mut states, h, false);
             simd(
                 #[inline(always)]
-                || {
-                    close(&mut states, b_context, first_dropout, first, &x[first..]);
-                    S::round(&states, first_sum);
-                    numbers.attention_norm.forward(&mut states);
-                },
+                || close_attention.apply(&mut states, first, &x[first..], first_sum),
             );
 
             let mut wide = Buffer::<f32>::stale(rows * inner);
@@ -131,20 +142,21 @@ impl<S: Number> Layer<S> {
             simd(
                 #[inline(always)]
                 || {
-                    add_bias(&mut wide, b_inner);
-                    S::round(&wide, kept_inner);
-                    self.parameters.activation.forward(&wide, &mut active);
+                    let rows = wide.chunks_exact_mut(inner).zip(active.chunks_exact_mut(inner));
+                    for (index, (row, active)) in rows.enumerate() {
+                        add(row, b_inner);
+                        if let Some(kept) = kept_inner.get_mut(index * inner..(index + 1) * inner) {
+                            S::round(row, kept);
+                        }
+                        self.parameters.activation.forward(row, active);
+                    }
                 },
             );
 
             Left::new(Matrix::new(&active[..], inner), rows, inner, S::PRECISION).times(&w_out, out, h, false);
             simd(
                 #[inline(always)]
-                || {
-                    close(out, b_out, second_dropout, first, &states);
-                    S::round(out, second_sum);
-                    numbers.output_norm.forward(out);
-                },
+                || close_output.apply(out, first, &states, second_sum),
             );
         });
     }

@@ -3,13 +3,12 @@
 //! Operands are 32-bit words: a number of f32, or two bf16 of neighbouring depth. The right one lies in panels of
 //! [`COLUMNS`] columns, `[panel][depth][column]`; the left one is read word by word, so its layout is free.
 
-use super::Word;
-use crate::ops::number::{Number, Precision};
+use super::kernels::Kernel;
 use std::arch::x86_64::*;
 
 /// Rows and columns of a tile of the result: 24 vectors of sums, three of the right operand.
-const ROWS: usize = super::ROWS;
-const COLUMNS: usize = super::COLUMNS;
+pub const ROWS: usize = 8;
+pub const COLUMNS: usize = 48;
 /// Words of depth after which sums go back to memory, so that the panel in use stays in the nearest caches.
 const DEPTH: usize = 256;
 
@@ -81,7 +80,7 @@ pub struct Out {
 /// The processor must have the instructions ([`available`]); every word and number that the shape names must be inside
 /// its allocation, and nobody else may use the result meanwhile.
 pub unsafe fn multiply(
-    word: Word,
+    kernel: Kernel,
     (rows, columns, depth): (usize, usize, usize),
     left: Left,
     right: *const u32,
@@ -89,9 +88,9 @@ pub unsafe fn multiply(
 ) {
     // SAFETY: as the caller promises.
     unsafe {
-        match word {
-            Word::Single => panels::<Single>((rows, columns, depth), left, right, out),
-            Word::Pair => panels::<Pair>((rows, columns, depth), left, right, out),
+        match kernel {
+            Kernel::Singles => panels::<Single>((rows, columns, depth), left, right, out),
+            _ => panels::<Pair>((rows, columns, depth), left, right, out),
         }
     }
 }
@@ -231,111 +230,6 @@ pub unsafe fn round_past_caches(from: &[f32], to: &mut [u16]) {
     _mm_sfence();
 }
 
-/// The bf16 nearest to each of the first numbers at `from`, one in the lower half of each word; `mask` says how many.
-///
-/// # Safety
-/// The processor must have the instructions; the numbers of the mask must be readable.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn load<S: Number>(from: *const S, mask: u16) -> __m512i {
-    // SAFETY: `S` is f32 or bf16, as its precision says.
-    unsafe {
-        let halves = match S::PRECISION {
-            Precision::F32 => {
-                std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, from.cast())))
-            }
-            Precision::Bf16 => _mm256_maskz_loadu_epi16(mask, from.cast()),
-        };
-        _mm512_cvtepu16_epi32(halves)
-    }
-}
-
-/// Pairs of the numbers at `low` and, if there is one, at `high`, as [`load`] gives them.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn load_pairs<S: Number>(low: *const S, high: Option<*const S>, mask: u16) -> __m512i {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let words = load(low, mask);
-        match high {
-            Some(high) => _mm512_or_si512(words, _mm512_slli_epi32::<16>(load(high, mask))),
-            None => words,
-        }
-    }
-}
-
-/// Panels of pairs of `depth` rows of `columns` numbers, `row` apart: `[panel][pair][column]`, panels `WIDTH` wide. Columns
-/// beyond the last are zeros as far as a vector reaches.
-///
-/// # Safety
-/// The processor must have the instructions; all rows must be readable, and `out` have room for whole panels.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-pub unsafe fn pair_panels<S: Number, const WIDTH: usize>(
-    from: *const S,
-    row: usize,
-    (depth, columns): (usize, usize),
-    out: *mut u32,
-) {
-    let words = depth.div_ceil(2);
-    for pair in 0..words {
-        // SAFETY: rows and columns lie inside the shape.
-        unsafe {
-            let low = from.add(2 * pair * row);
-            let high = (2 * pair + 1 < depth).then(|| low.add(row));
-            for column in (0..columns).step_by(16) {
-                let mask = ((1u32 << (columns - column).min(16)) - 1) as u16;
-                let vector = load_pairs(low.add(column), high.map(|high| high.add(column)), mask);
-                let at = |column: usize| out.add((column / WIDTH * words + pair) * WIDTH + column % WIDTH);
-                if WIDTH >= 16 {
-                    _mm512_storeu_si512(at(column).cast(), vector);
-                } else {
-                    _mm256_storeu_si256(at(column).cast(), _mm512_castsi512_si256(vector));
-                    if columns > column + 8 {
-                        _mm256_storeu_si256(at(column + 8).cast(), _mm512_extracti64x4_epi64::<1>(vector));
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Sixteen rows of sixteen words, transposed: word `j` of row `i` goes to `out + j * step + i`.
-///
-/// # Safety
-/// The processor must have the instructions; `out` must have room for all sixteen runs of sixteen words.
-#[target_feature(enable = "avx512f")]
-pub unsafe fn transpose(rows: &[[u32; 16]; 16], out: *mut u32, step: usize) {
-    // SAFETY: rows are whole vectors; `out` has room, as the caller promises.
-    unsafe {
-        let row = |i: usize| _mm512_loadu_si512(rows[i].as_ptr().cast());
-        // Groups of four rows: vector 4g + c holds, in its quarter q, column 4q + c of rows 4g to 4g + 3.
-        let mut groups = [_mm512_setzero_si512(); 16];
-        for g in 0..4 {
-            let [a, b, c, d] = [row(4 * g), row(4 * g + 1), row(4 * g + 2), row(4 * g + 3)];
-            let (ab_low, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-            let (cd_low, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-            groups[4 * g] = _mm512_unpacklo_epi64(ab_low, cd_low);
-            groups[4 * g + 1] = _mm512_unpackhi_epi64(ab_low, cd_low);
-            groups[4 * g + 2] = _mm512_unpacklo_epi64(ab_high, cd_high);
-            groups[4 * g + 3] = _mm512_unpackhi_epi64(ab_high, cd_high);
-        }
-        for c in 0..4 {
-            let [g0, g1, g2, g3] = [groups[c], groups[4 + c], groups[8 + c], groups[12 + c]];
-            let even = (_mm512_shuffle_i32x4::<0x88>(g0, g1), _mm512_shuffle_i32x4::<0x88>(g2, g3));
-            let odd = (_mm512_shuffle_i32x4::<0xDD>(g0, g1), _mm512_shuffle_i32x4::<0xDD>(g2, g3));
-            let columns = [
-                _mm512_shuffle_i32x4::<0x88>(even.0, even.1),
-                _mm512_shuffle_i32x4::<0x88>(odd.0, odd.1),
-                _mm512_shuffle_i32x4::<0xDD>(even.0, even.1),
-                _mm512_shuffle_i32x4::<0xDD>(odd.0, odd.1),
-            ];
-            for (quarter, column) in columns.into_iter().enumerate() {
-                _mm512_storeu_si512(out.add((4 * quarter + c) * step).cast(), column);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -353,23 +247,6 @@ mod tests {
             unsafe { round(&numbers, &mut rounded) };
             let expected: Vec<u16> = numbers.iter().map(|&x| half::bf16::from_f32(x).to_bits()).collect();
             assert_eq!(rounded, expected);
-        }
-    }
-
-    #[test]
-    fn a_transposed_block_has_its_words_in_place() {
-        if !available() {
-            eprintln!("skipped: this processor lacks AVX-512 or AVX512-BF16");
-            return;
-        }
-        let rows = std::array::from_fn(|i| std::array::from_fn(|j| (100 * i + j) as u32));
-        let mut out = [0u32; 48 * 16];
-        // SAFETY: the instructions are there; 16 runs 48 apart fit.
-        unsafe { transpose(&rows, out.as_mut_ptr(), 48) };
-        for i in 0..16 {
-            for j in 0..16 {
-                assert_eq!(out[j * 48 + i], rows[i][j]);
-            }
         }
     }
 }

@@ -1,10 +1,15 @@
 //! Matrix products of one thread, on operands that are laid out once and used often.
 //!
-//! Where the processor has AVX-512 and AVX512-BF16 the kernels are our own; elsewhere the `gemm` crate multiplies. Work is
-//! spread over threads by the caller, by blocks of rows.
+//! The kernels are our own where the processor has AVX-512 and AVX512-BF16, and for bf16 AMX; elsewhere the `gemm` crate
+//! multiplies (`kernels.rs`). Work is spread over threads by the caller, by blocks of rows.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
+mod kernels;
+#[cfg(target_arch = "x86_64")]
+mod layout512;
 mod pack;
 mod portable;
 #[cfg(test)]
@@ -16,38 +21,8 @@ pub use avx512::{round, round_past_caches};
 use super::buffers::Buffer;
 use super::kernel::simd;
 use super::number::{Number, Precision, widen};
+use kernels::Kernel;
 use std::marker::PhantomData;
-
-/// Rows of the left operand that a kernel takes at a time.
-const ROWS: usize = 8;
-/// Columns of a panel of the right operand.
-const COLUMNS: usize = 48;
-
-/// What a 32-bit word of an operand holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
-    /// A number of f32.
-    Single,
-    /// Two bf16 of neighbouring depth, the lower depth in the lower half.
-    Pair,
-}
-
-impl Word {
-    fn of(precision: Precision) -> Self {
-        match precision {
-            Precision::F32 => Self::Single,
-            Precision::Bf16 => Self::Pair,
-        }
-    }
-
-    /// Words that `depth` numbers fill.
-    fn count(self, depth: usize) -> usize {
-        match self {
-            Self::Single => depth,
-            Self::Pair => depth.div_ceil(2),
-        }
-    }
-}
 
 /// A matrix in memory: `at(i, j) = data[i * row + j * column]`.
 #[derive(Clone, Copy)]
@@ -83,10 +58,27 @@ impl<'a, S> Matrix<'a, S> {
 
 /// Whether the kernels of this file's folder run, or the portable ones.
 pub fn own_kernels() -> bool {
+    Kernel::of(Precision::F32) != Kernel::Portable
+}
+
+/// Keeps the calling thread ready for products until the result is dropped. Worth it around several small ones, on the thread
+/// that computes them; all else is the same without.
+pub fn ready(precision: Precision) -> Ready {
     #[cfg(target_arch = "x86_64")]
-    return avx512::available();
+    if Kernel::of(precision) == Kernel::Tiles {
+        // SAFETY: the kernel is chosen only where the instructions are.
+        return Ready { _tiles: Some(unsafe { amx::Tiles::hold() }) };
+    }
+    let _ = precision;
+    Ready { _tiles: None }
+}
+
+/// See [`ready`].
+pub struct Ready {
+    #[cfg(target_arch = "x86_64")]
+    _tiles: Option<amx::Tiles>,
     #[cfg(not(target_arch = "x86_64"))]
-    false
+    _tiles: Option<()>,
 }
 
 /// Rows that make a good block for one thread: enough to use the right operand well, few enough to stay in its cache.
@@ -98,7 +90,7 @@ pub fn block_rows() -> usize {
 pub struct Right<'a> {
     depth: usize,
     columns: usize,
-    precision: Precision,
+    kernel: Kernel,
     layout: RightLayout<'a>,
 }
 
@@ -115,9 +107,10 @@ impl Right<'static> {
     /// If the matrix is smaller.
     pub fn owned<S: Number>(b: Matrix<S>, depth: usize, columns: usize, precision: Precision) -> Option<Self> {
         assert!(b.holds(depth, columns), "right operand too small for {depth} × {columns}");
-        own_kernels().then(|| {
-            let layout = RightLayout::Panels(pack::right(b, depth, columns, Word::of(precision)));
-            Self { depth, columns, precision, layout }
+        let kernel = Kernel::of(precision);
+        (kernel != Kernel::Portable).then(|| {
+            let layout = RightLayout::Panels(pack::right(b, depth, columns, kernel));
+            Self { depth, columns, kernel, layout }
         })
     }
 }
@@ -128,12 +121,22 @@ impl<'a> Right<'a> {
     /// # Panics
     /// If the matrix is smaller.
     pub fn new<S: Number>(b: Matrix<'a, S>, depth: usize, columns: usize, precision: Precision) -> Self {
+        Self::for_kernel(b, depth, columns, precision, Kernel::of(precision))
+    }
+
+    fn for_kernel<S: Number>(
+        b: Matrix<'a, S>,
+        depth: usize,
+        columns: usize,
+        precision: Precision,
+        kernel: Kernel,
+    ) -> Self {
         assert!(b.holds(depth, columns), "right operand too small for {depth} × {columns}");
-        let layout = match own_kernels() {
-            true => RightLayout::Panels(pack::right(b, depth, columns, Word::of(precision))),
-            false => RightLayout::Plain(portable::Operand::new(b, depth, columns, precision)),
+        let layout = match kernel {
+            Kernel::Portable => RightLayout::Plain(portable::Operand::new(b, depth, columns, precision)),
+            _ => RightLayout::Panels(pack::right(b, depth, columns, kernel)),
         };
-        Self { depth, columns, precision, layout }
+        Self { depth, columns, kernel, layout }
     }
 }
 
@@ -141,7 +144,7 @@ impl<'a> Right<'a> {
 pub struct Left<'a> {
     rows: usize,
     depth: usize,
-    precision: Precision,
+    kernel: Kernel,
     layout: LeftLayout<'a>,
 }
 
@@ -150,11 +153,11 @@ enum LeftLayout<'a> {
     Plain(portable::Operand<'a>),
 }
 
-/// Words of a left operand, in a buffer or where they were.
+/// Words of a left operand, in a buffer or where they were; what the steps are between is the kernel's.
 struct Words<'a> {
     /// Word of row 0, depth 0.
     start: *const u32,
-    /// Steps between groups of [`ROWS`] rows, rows and words of depth.
+    /// Steps between groups of rows, rows, and words of depth or groups of them.
     panel: usize,
     row: usize,
     step: usize,
@@ -168,12 +171,24 @@ impl<'a> Left<'a> {
     /// # Panics
     /// If the matrix is smaller.
     pub fn new<S: Number>(a: Matrix<'a, S>, rows: usize, depth: usize, precision: Precision) -> Self {
+        Self::for_kernel(a, rows, depth, precision, Kernel::of(precision))
+    }
+
+    fn for_kernel<S: Number>(
+        a: Matrix<'a, S>,
+        rows: usize,
+        depth: usize,
+        precision: Precision,
+        kernel: Kernel,
+    ) -> Self {
         assert!(a.holds(rows, depth), "left operand too small for {rows} × {depth}");
-        let layout = match own_kernels() {
-            true => LeftLayout::Words(Words::new(a, rows, depth, Word::of(precision))),
-            false => LeftLayout::Plain(portable::Operand::new(a, rows, depth, precision)),
+        let layout = match kernel {
+            Kernel::Portable => LeftLayout::Plain(portable::Operand::new(a, rows, depth, precision)),
+            _ => LeftLayout::Words(
+                Words::in_place(a, rows, depth, kernel).unwrap_or_else(|| pack::left(a, rows, depth, kernel)),
+            ),
         };
-        Self { rows, depth, precision, layout }
+        Self { rows, depth, kernel, layout }
     }
 
     /// `out = left · right`, or `out += left · right` if `keep`; `out` row-major, `width` numbers from a row to the next.
@@ -182,7 +197,7 @@ impl<'a> Left<'a> {
     /// If depth or precision differ, or `out` is too small.
     pub fn times(&self, right: &Right, out: &mut [f32], width: usize, keep: bool) {
         let (rows, columns) = (self.rows, right.columns);
-        assert!(self.depth == right.depth && self.precision == right.precision, "operands that do not belong together");
+        assert!(self.depth == right.depth && self.kernel == right.kernel, "operands that do not belong together");
         if rows == 0 || columns == 0 {
             return;
         }
@@ -190,39 +205,49 @@ impl<'a> Left<'a> {
         match (&self.layout, &right.layout) {
             #[cfg(target_arch = "x86_64")]
             (LeftLayout::Words(left), RightLayout::Panels(panels)) => {
-                let word = Word::of(self.precision);
-                let left = avx512::Left { words: left.start, panel: left.panel, row: left.row, step: left.step };
-                let out = avx512::Out { numbers: out.as_mut_ptr(), width, keep };
-                // SAFETY: layouts of words are made only where the kernels are available, and hold rows × depth and
-                // depth × columns; the assert above holds for `out`, which is borrowed exclusively.
+                let shape = (rows, columns, self.kernel.words(self.depth));
+                let (words, numbers) = (left.start, out.as_mut_ptr());
+                let Words { panel, row, step, .. } = *left;
+                // SAFETY: layouts of words are made only for kernels that are available, and hold rows × depth and depth ×
+                // columns as the kernel wants them; the assert above holds for `out`, which is borrowed exclusively.
                 unsafe {
-                    avx512::multiply(word, (rows, columns, word.count(self.depth)), left, panels.as_ptr(), out);
+                    if self.kernel == Kernel::Tiles {
+                        let (left, out) = (amx::Left { words, panel, row, step }, amx::Out { numbers, width, keep });
+                        amx::multiply(shape, left, panels.as_ptr(), out);
+                    } else {
+                        let left = avx512::Left { words, panel, row, step };
+                        let out = avx512::Out { numbers, width, keep };
+                        avx512::multiply(self.kernel, shape, left, panels.as_ptr(), out);
+                    }
                 }
             }
             (LeftLayout::Plain(left), RightLayout::Plain(right)) => {
                 portable::multiply((rows, columns, self.depth), left, right, out, width, keep);
             }
-            _ => unreachable!("both layouts follow from the processor"),
+            _ => unreachable!("both layouts follow from the kernel"),
         }
     }
 }
 
 impl<'a> Words<'a> {
-    fn new<S: Number>(a: Matrix<'a, S>, rows: usize, depth: usize, word: Word) -> Self {
-        let plain = match (word, S::PRECISION) {
-            (Word::Single, Precision::F32) => Some(a.row),
-            // Pairs must not reach beyond the row.
-            (Word::Pair, Precision::Bf16) if depth.is_multiple_of(2) && a.row.is_multiple_of(2) => Some(a.row / 2),
-            _ => None,
-        };
-        if let (Some(row), 1) = (plain, a.column) {
-            let start = a.data.as_ptr().cast();
-            return Self { start, panel: ROWS * row, row, step: 1, _owner: None, _borrowed: PhantomData };
-        }
-        let count = word.count(depth);
-        let buffer = pack::left(a, rows, depth, word);
-        let (row, step) = if a.row == 1 { (1, ROWS) } else { (count, 1) };
-        Self { start: buffer.as_ptr(), panel: ROWS * count, row, step, _owner: Some(buffer), _borrowed: PhantomData }
+    /// The words of `a` as it lies, if that is how the kernel reads them.
+    fn in_place<S: Number>(a: Matrix<'a, S>, rows: usize, depth: usize, kernel: Kernel) -> Option<Self> {
+        let per_word = kernel.per_word();
+        let precision = if per_word == 2 { Precision::Bf16 } else { Precision::F32 };
+        // Words must not reach beyond the row, whole tiles of them not beyond the matrix.
+        let whole = kernel.words(depth) * per_word == depth && a.row.is_multiple_of(per_word);
+        let group = kernel.group();
+        let fits = kernel != Kernel::Tiles || a.holds(rows.next_multiple_of(group), depth);
+        (S::PRECISION == precision && a.column == 1 && whole && fits).then(|| {
+            let (start, row) = (a.data.as_ptr().cast(), a.row / per_word);
+            let step = if kernel == Kernel::Tiles { group } else { 1 };
+            Self { start, panel: group * row, row, step, _owner: None, _borrowed: PhantomData }
+        })
+    }
+
+    /// Words in a buffer of their own.
+    fn owned(buffer: Buffer<u32>, [panel, row, step]: [usize; 3]) -> Self {
+        Self { start: buffer.as_ptr(), panel, row, step, _owner: Some(buffer), _borrowed: PhantomData }
     }
 }
 
@@ -253,7 +278,7 @@ pub fn parallel_product<A: Number, B: Number, O: Number>(
     let right = Right::new(b, depth, columns, precision);
     // When rows of `a` are neighbours in memory, many of them at a time make long runs.
     let block = match a.row {
-        1 => rows.div_ceil(rayon::current_num_threads()).next_multiple_of(ROWS).clamp(block_rows(), 3 * block_rows()),
+        1 => rows.div_ceil(rayon::current_num_threads()).next_multiple_of(16).clamp(block_rows(), 3 * block_rows()),
         _ => block_rows(),
     };
     out[..rows * columns].par_chunks_mut(block * columns.max(1)).enumerate().for_each(|(index, out)| {
@@ -283,6 +308,7 @@ pub fn product_rate(precision: Precision) -> f64 {
     let (a, b) = (numbers(rows * depth), numbers(depth * columns));
     let right = Right::new(Matrix::new(&b[..], columns), depth, columns, precision);
     let run = |_| {
+        let _ready = ready(precision);
         let left = Left::new(Matrix::new(&a[..], depth), rows, depth, precision);
         let mut out = Buffer::<f32>::stale(rows * columns);
         let (start, mut count) = (Instant::now(), 0);

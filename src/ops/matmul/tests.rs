@@ -1,4 +1,4 @@
-//! Products against sums in f64, by both kinds of kernels.
+//! Products against sums in f64, by all kernels that the processor has.
 
 use super::*;
 use half::bf16;
@@ -30,27 +30,26 @@ fn check<A: Number, B: Number>(
 ) {
     for keep in [false, true] {
         let (width, start) = (columns + 3, 0.5);
-        let mut own = vec![start; rows * width];
-        Left::new(a, rows, depth, precision).times(&Right::new(b, depth, columns, precision), &mut own, width, keep);
-        let mut ported = vec![start; rows * width];
-        let (left, right) =
-            (portable::Operand::new(a, rows, depth, precision), portable::Operand::new(b, depth, columns, precision));
-        if rows > 0 && columns > 0 {
-            portable::multiply((rows, columns, depth), &left, &right, &mut ported, width, keep);
-        }
+        let by = |kernel: Kernel| {
+            let mut out = vec![start; rows * width];
+            let right = Right::for_kernel(b, depth, columns, precision, kernel);
+            Left::for_kernel(a, rows, depth, precision, kernel).times(&right, &mut out, width, keep);
+            (kernel, out)
+        };
+        let results: Vec<_> = Kernel::all(precision).into_iter().map(by).collect();
         for (i, j) in (0..rows).flat_map(|i| (0..width).map(move |j| (i, j))) {
             let sum: f64 = match j < columns {
                 true => (0..depth).map(|d| at(a, i, d, precision) * at(b, d, j, precision)).sum(),
                 false => 0.0,
             };
             let expected = sum + if keep || j >= columns { f64::from(start) } else { 0.0 };
-            for (name, out) in [("own", &own), ("portable", &ported)] {
+            for (kernel, out) in &results {
                 let found = f64::from(out[i * width + j]);
                 let size = rows * 1000 + columns;
                 let tolerance = 2e-7 * (depth + 50) as f64;
                 assert!(
                     (found - expected).abs() < tolerance,
-                    "{what}, {name} ({i}, {j}) of {size}: {found}, not {expected}"
+                    "{what}, {kernel:?} ({i}, {j}) of {size}: {found}, not {expected}"
                 );
             }
         }
@@ -65,6 +64,10 @@ fn products_of_any_shape_and_layout() {
         (9, 49, 3),
         (7, 16, 32),
         (64, 50, 33),
+        (64, 96, 64),
+        (32, 16, 32),
+        (16, 32, 2100),
+        (48, 37, 96),
         (25, 25, 32),
         (3, 100, 1),
         (17, 31, 530),
