@@ -5,6 +5,8 @@
 pub mod balance;
 pub mod catalog;
 pub mod checkpoint;
+#[cfg(feature = "cuda")]
+mod cuda;
 pub mod data;
 pub mod error;
 pub mod files;
