@@ -6,6 +6,7 @@ pub mod balance;
 pub mod catalog;
 pub mod checkpoint;
 pub mod data;
+pub mod device;
 pub mod error;
 pub mod files;
 pub mod gradient;
