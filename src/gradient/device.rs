@@ -38,6 +38,11 @@ pub fn open_device(number: usize) -> Result<Device, DeviceFault> {
     cuda::open(number)
 }
 
+/// Whether products of f32 on CUDA devices round their factors to TF32. Holds for the whole process.
+pub fn set_tf32(on: bool) {
+    cuda::set_tf32(on);
+}
+
 /// The name of the card; `None` for the CPU.
 pub fn device_name(device: &Device) -> Option<String> {
     cuda::name(device)

@@ -12,7 +12,7 @@ impl AdamW {
     ///
     /// `p -= lr · g / (√(β₂ v + (1 - β₂) g²) / √(1 - β₂ᵗ) + ε)`, `t` being the step that would come next.
     pub fn look_ahead<R>(
-        &mut self,
+        &self,
         arena: &Arena,
         rows: &Rows,
         used: &[usize],
@@ -29,7 +29,7 @@ impl AdamW {
             epsilon: self.options.epsilon as f32,
             scale: 1.0,
         };
-        if let Some(device) = &mut self.device {
+        if let Some(device) = &self.device {
             let Some(rows) = &rows.device else { candle_core::bail!("gradients that are not on the device") };
             let numbers: Vec<Numbers> = self.groups.iter().map(numbers).collect();
             let weights = [vec![1.0; used.len()]];

@@ -24,7 +24,7 @@ mod traces;
 pub use arena::{Arena, Entry, Owner, Parameter, Slot, Table};
 #[cfg(feature = "cuda")]
 pub use cuda::DeviceGradient;
-pub use device::{DeviceFault, device_memory, device_name, open_device};
+pub use device::{DeviceFault, device_memory, device_name, open_device, set_tf32};
 pub use optimizer::{AdamW, AdamWOptions};
 pub use parts::Parts;
 pub use recorder::Recorder;

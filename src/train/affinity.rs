@@ -17,7 +17,7 @@ pub type Affinity = Vec<Vec<Option<f64>>>;
 
 impl Trainer {
     pub(super) fn affinity(
-        &mut self,
+        &self,
         rows: &Rows,
         kind: GradientRows,
         factor: f64,

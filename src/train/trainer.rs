@@ -4,7 +4,7 @@ use super::weighing::History;
 use crate::balance::{self, Balancer, Needs};
 use crate::data::Batch;
 use crate::error::{Fault, Problem, Result};
-use crate::gradient::{AdamW, AdamWOptions, GradientStore, Parts, Squares, Traces};
+use crate::gradient::{AdamW, AdamWOptions, GradientStore, Parts, Squares, Traces, set_tf32};
 use crate::model::JointModel;
 use crate::model::backbones::Depth;
 use crate::ops::Precision;
@@ -44,6 +44,7 @@ impl Trainer {
     /// A trainer at step zero. The recipe's tasks are the model's heads, in the same order.
     pub fn new(model: JointModel, recipe: &Recipe) -> Self {
         let training = &recipe.training;
+        set_tf32(training.tf32);
         let options = AdamWOptions { betas: training.betas, epsilon: training.epsilon };
         let optimizer = AdamW::new(model.arena(), options, |name| {
             let rate = match model.depth(name) {

@@ -1,4 +1,4 @@
-//! The compiled kernels of this room, and how they are launched.
+//! The kernel files of this room, and the shapes in which they are launched.
 
 use candle_core::cuda_backend::cudarc::driver::{CudaFunction, LaunchConfig};
 use candle_core::{CudaDevice, Result};
@@ -11,20 +11,14 @@ pub(super) enum File {
     AdamW,
 }
 
-impl File {
-    fn ptx(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Rows => ("gradient_rows", include_str!(concat!(env!("OUT_DIR"), "/gradient/cuda/rows.ptx"))),
-            Self::Gramian => ("gradient_gramian", include_str!(concat!(env!("OUT_DIR"), "/gradient/cuda/gramian.ptx"))),
-            Self::AdamW => ("gradient_adamw", include_str!(concat!(env!("OUT_DIR"), "/gradient/cuda/adamw.ptx"))),
-        }
-    }
-}
-
 /// The kernel of that name.
-pub(super) fn kernel(device: &CudaDevice, file: File, name: &str) -> Result<CudaFunction> {
-    let (module, ptx) = file.ptx();
-    Ok(device.get_or_load_custom_func(name, module, ptx)?.into_cuda_function())
+pub(super) fn kernel(device: &CudaDevice, file: File, name: &'static str) -> Result<CudaFunction> {
+    let path = match file {
+        File::Rows => "gradient/cuda/rows",
+        File::Gramian => "gradient/cuda/gramian",
+        File::AdamW => "gradient/cuda/adamw",
+    };
+    crate::cuda::kernel(device, path, name)
 }
 
 /// So many blocks of so many threads.

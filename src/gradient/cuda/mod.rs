@@ -9,7 +9,7 @@ mod rows;
 mod table;
 
 pub use moments::{DeviceMoments, DeviceStep};
-pub use open::{memory, name, open};
+pub use open::{memory, name, open, set_tf32};
 pub use recorder::DeviceGradient;
 pub use rows::DeviceRows;
 

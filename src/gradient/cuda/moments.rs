@@ -7,7 +7,7 @@ use super::{DeviceRows, cuda, upload};
 use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DeviceRepr, PushKernelArg};
 use candle_core::{CpuStorage, CudaDevice, CudaStorage, InplaceOp1, Layout, Result, Tensor};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 /// Numbers of one parameter that one block of threads handles.
 const PIECE: usize = 1 << 12;
@@ -32,7 +32,7 @@ struct Pieces {
     heads_start: usize,
     shared_len: usize,
     /// `shared` and `heads` on the device.
-    uploaded: Option<[CudaSlice<Piece>; 2]>,
+    uploaded: OnceLock<[CudaSlice<Piece>; 2]>,
 }
 
 /// As in adamw.cu.
@@ -111,7 +111,7 @@ impl DeviceMoments {
             tables: arena.tables().iter().map(table).collect(),
             heads_start,
             shared_len,
-            uploaded: None,
+            uploaded: OnceLock::new(),
         };
         Some(Self { device, len: arena.len(), moments: None, pieces })
     }
@@ -138,7 +138,7 @@ impl DeviceMoments {
         }
         rows.fill(step.rows)?;
         let [m, v] = self.moments.as_mut().expect("just made");
-        let (device, pieces) = (&self.device, &mut self.pieces);
+        let (device, pieces) = (&self.device, &self.pieces);
         on_flat(arena.flat(), |p| {
             let launch = Launch::new(device, step)?;
             launch.shared(pieces, [&mut *p, &mut *m, &mut *v], rows)?;
@@ -150,15 +150,18 @@ impl DeviceMoments {
     /// What `f` gives after a step of the shared parameters that are no tables, from moments of zero and those that are here;
     /// the step is taken back.
     pub fn look_ahead<R>(
-        &mut self,
+        &self,
         arena: &Arena,
         rows: &DeviceRows,
         step: &DeviceStep,
         f: impl FnOnce() -> R,
     ) -> Result<R> {
         let stream = self.device.cuda_stream();
-        let (device, pieces, moments) = (&self.device, &mut self.pieces, &self.moments);
-        let len = pieces.shared_len.max(1);
+        let (device, pieces, moments) = (&self.device, &self.pieces, &self.moments);
+        if pieces.shared_len == 0 {
+            return Ok(f());
+        }
+        let len = pieces.shared_len;
         let mut m = device.alloc_zeros::<f32>(len)?;
         let mut v = device.alloc_zeros::<f32>(len)?;
         if let Some([_, second]) = moments {
@@ -179,11 +182,12 @@ impl DeviceMoments {
 
 impl Pieces {
     /// Those of shared parameters and of heads, on the device.
-    fn on(&mut self, device: &CudaDevice) -> Result<&[CudaSlice<Piece>; 2]> {
-        if self.uploaded.is_none() {
-            self.uploaded = Some([upload(device, &self.shared)?, upload(device, &self.heads)?]);
+    fn on(&self, device: &CudaDevice) -> Result<&[CudaSlice<Piece>; 2]> {
+        if let Some(uploaded) = self.uploaded.get() {
+            return Ok(uploaded);
         }
-        Ok(self.uploaded.as_ref().expect("just made"))
+        let new = [upload(device, &self.shared)?, upload(device, &self.heads)?];
+        Ok(self.uploaded.get_or_init(|| new))
     }
 }
 
@@ -212,7 +216,7 @@ impl<'a> Launch<'a> {
         Ok(Self { device, step, groups, weights, common })
     }
 
-    fn shared(&self, pieces: &mut Pieces, [p, m, v]: [&mut CudaSlice<f32>; 3], rows: &DeviceRows) -> Result<()> {
+    fn shared(&self, pieces: &Pieces, [p, m, v]: [&mut CudaSlice<f32>; 3], rows: &DeviceRows) -> Result<()> {
         if pieces.shared.is_empty() {
             return Ok(());
         }
@@ -229,7 +233,7 @@ impl<'a> Launch<'a> {
         Ok(())
     }
 
-    fn heads(&self, pieces: &mut Pieces, [p, m, v]: [&mut CudaSlice<f32>; 3], rows: &DeviceRows) -> Result<()> {
+    fn heads(&self, pieces: &Pieces, [p, m, v]: [&mut CudaSlice<f32>; 3], rows: &DeviceRows) -> Result<()> {
         let Some(gradient) = rows.heads_buffer() else { return Ok(()) };
         let (grid, start) = (pieces.heads.len(), pieces.heads_start as u64);
         let stream = self.device.cuda_stream();
@@ -242,7 +246,7 @@ impl<'a> Launch<'a> {
         Ok(())
     }
 
-    fn tables(&self, pieces: &mut Pieces, [p, m, v]: [&mut CudaSlice<f32>; 3], rows: &mut DeviceRows) -> Result<()> {
+    fn tables(&self, pieces: &Pieces, [p, m, v]: [&mut CudaSlice<f32>; 3], rows: &mut DeviceRows) -> Result<()> {
         let stream = self.device.cuda_stream();
         let function = kernel(self.device, File::AdamW, "adamw_table")?;
         for ((table, group), own) in pieces.tables.iter().zip(&mut rows.tables) {

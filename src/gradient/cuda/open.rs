@@ -6,8 +6,7 @@ use candle_core::cuda_backend::cudarc::driver::{CudaContext, result, sys};
 use candle_core::cuda_backend::cudarc::{self};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The oldest driver that takes the compiled kernels: they are of CUDA 13.0, and drivers take what is of their major version
-/// or an older one.
+/// The oldest driver that takes the compiled kernels, as CUDA counts: that of the toolkit's major version.
 const NEEDED: i32 = 13000;
 
 /// Opens device `number`, on a stream of its own that all threads share.
@@ -21,7 +20,7 @@ pub fn open(number: usize) -> std::result::Result<Device, DeviceFault> {
     let version = caught(|| unsafe { sys::cuDriverGetVersion(&mut found) }.result());
     match version {
         Err(text) => return Err(DeviceFault::NoDriver(text)),
-        Ok(Err(error)) if is_absent(&error) => return Err(DeviceFault::NoDriver(error.to_string())),
+        Ok(Err(error)) if is_absent(&error) => return Err(DeviceFault::NoDriver(String::new())),
         Ok(_) => {}
     }
     match caught(CudaContext::device_count) {
@@ -31,7 +30,7 @@ pub fn open(number: usize) -> std::result::Result<Device, DeviceFault> {
         }
         Ok(Ok(_)) => {}
         Ok(Err(error)) if error.0 == sys::cudaError_enum::CUDA_ERROR_NO_DEVICE => return Err(DeviceFault::NoDevice),
-        Ok(Err(error)) if is_absent(&error) => return Err(DeviceFault::NoDriver(error.to_string())),
+        Ok(Err(error)) if is_absent(&error) => return Err(DeviceFault::NoDriver(String::new())),
         Ok(Err(error)) => return Err(DeviceFault::Other(error.to_string())),
         Err(text) => return Err(DeviceFault::NoDriver(text)),
     }
@@ -94,6 +93,11 @@ fn prepare(device: &Device) {
         // A device without the setting is only slower.
         drop(set);
     }
+}
+
+/// As [`set_tf32`](super::super::set_tf32); candle's products look at the same switch.
+pub fn set_tf32(on: bool) {
+    candle_core::cuda_backend::set_gemm_reduced_precision_f32(on);
 }
 
 /// The card's name.

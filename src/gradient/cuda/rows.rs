@@ -183,16 +183,15 @@ fn allocated<T>(
 fn put(device: &CudaDevice, to: DeviceGradient<'_>, numbers: &CudaView<'_, f32>, keep: bool) -> Result<()> {
     let stream = device.cuda_stream();
     let (count, keep) = (numbers.len() as u64, i32::from(keep));
-    let name = if matches!(to, DeviceGradient::F32(_)) { "put_f32" } else { "put_bf16" };
+    let (name, len, mut f32s, mut bf16s) = match to {
+        DeviceGradient::F32(part) => ("put_f32", part.len(), Some(part), None),
+        DeviceGradient::Bf16(part) => ("put_bf16", part.len(), None, Some(part)),
+    };
+    if len != numbers.len() {
+        candle_core::bail!("{} numbers for a gradient of {len}", numbers.len());
+    }
     let function = kernel(device, File::Rows, name)?;
     let mut launch = stream.launch_builder(&function);
-    let (mut f32s, mut bf16s) = match to {
-        DeviceGradient::F32(part) => (Some(part), None),
-        DeviceGradient::Bf16(part) => (None, Some(part)),
-    };
-    if f32s.as_ref().map_or(0, |part| part.len()) + bf16s.as_ref().map_or(0, |part| part.len()) != numbers.len() {
-        candle_core::bail!("{} numbers for a gradient of another length", numbers.len());
-    }
     if let Some(part) = &mut f32s {
         launch.arg(part);
     }

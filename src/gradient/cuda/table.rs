@@ -204,7 +204,7 @@ impl DeviceTable {
         let map = self.map.as_mut().expect("just made");
         let (touched, count) = (upload(&self.device, &self.touched)?, self.touched.len() as u32);
         let function = kernel(&self.device, File::Rows, "set_places")?;
-        let mut set = |map: &mut CudaSlice<i32>, present: i32| -> Result<()> {
+        let set = |map: &mut CudaSlice<i32>, present: i32| -> Result<()> {
             if count > 0 {
                 let mut launch = stream.launch_builder(&function);
                 launch.arg(map).arg(&touched).arg(&count).arg(&present);
@@ -213,7 +213,7 @@ impl DeviceTable {
             }
             Ok(())
         };
-        set(map, 1)?;
+        set(&mut *map, 1)?;
         f(map)?;
         set(map, 0)
     }
