@@ -1,6 +1,6 @@
 //! What stands for `gradient/cuda/` in a build without the feature `cuda`: types of which there is no value.
 
-use super::optimizer::Numbers;
+use super::update::Numbers;
 use super::{Arena, DeviceFault, Measures, Parts, Recorder, Row, Slot, TableRows};
 use candle_core::{Device, Result, Tensor};
 

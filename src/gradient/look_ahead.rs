@@ -1,7 +1,8 @@
 //! AdamW's step tried and taken back.
 
 use super::cuda::DeviceStep;
-use super::optimizer::{CHUNK, Group, Numbers, update};
+use super::optimizer::{CHUNK, Group};
+use super::update::{Numbers, update};
 use super::{AdamW, Arena, Rows};
 use candle_core::Result;
 use rayon::prelude::*;

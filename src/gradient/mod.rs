@@ -20,6 +20,7 @@ mod squares;
 mod store;
 mod table_rows;
 mod traces;
+mod update;
 
 pub use arena::{Arena, Entry, Owner, Parameter, Slot, Table};
 #[cfg(feature = "cuda")]

@@ -2,6 +2,7 @@
 
 mod affinity;
 mod answers;
+mod blame;
 mod conflicts;
 mod device_memory;
 mod draw;

@@ -1,5 +1,6 @@
 //! One optimizer step: forward, losses, backward, balancing weights, clip, update.
 
+use super::blame::not_finite;
 use super::pieces::Piece;
 use super::weighing::{
     History, MeanLosses, Plan, Weighing, block, half_shares, halves, keep_present, present, quadratic, spread, sum,
@@ -365,41 +366,8 @@ impl Trainer {
         Noise::new(self.seed, done * batches as u64 + index as u64)
     }
 
-    fn pass(&self, at: (u64, usize), batch: &Batch, batches: usize, rows: GradientRows) -> Result<Pass> {
+    pub(super) fn pass(&self, at: (u64, usize), batch: &Batch, batches: usize, rows: GradientRows) -> Result<Pass> {
         let pass = Pass::recording(&self.store, batch, Some(self.noise(at, batches)), rows)?;
         Ok(pass.in_precision(self.precision).recomputing(self.recompute))
     }
-
-    /// Runs the backward pass of one task at a time, with the same dropout, to find whose gradient is not finite.
-    fn blame(&self, done: u64, pieces: &[Piece]) -> Error {
-        let attempt = |index: usize, batch: &Batch, task: usize| -> Result<Option<(usize, f32)>> {
-            self.store.lock().clear();
-            let pass = self.pass((done, index), batch, pieces.len(), GradientRows::Joint)?;
-            let mut weights = vec![0.0; batch.tasks.len()];
-            weights[task] = 1.0;
-            self.model.losses(batch, &pass)?.backward(&weights)?;
-            let mut rows = self.store.lock();
-            rows.finish()?;
-            rows.fetch()?;
-            Ok(rows.first_non_finite())
-        };
-        for (index, piece) in pieces.iter().enumerate() {
-            for (position, task) in piece.batch.tasks.iter().enumerate() {
-                match attempt(index, &piece.batch, position) {
-                    Ok(Some((offset, value))) => {
-                        let what = format!("the gradient of `{}`", self.model.arena().name_at(offset));
-                        return not_finite(done + 1, &self.tasks[task.task], &what, value);
-                    }
-                    Ok(None) => {}
-                    Err(error) => return error,
-                }
-            }
-        }
-        not_finite(done + 1, &self.tasks.join("` and `"), "the norm of the joint gradient", f32::INFINITY)
-    }
-}
-
-fn not_finite(step: u64, task: &str, what: &str, value: f32) -> Error {
-    let value = if value.is_nan() { "NaN" } else { "infinite" };
-    Error::NotFinite { step: step as usize, task: task.to_owned(), what: what.to_owned(), value }
 }

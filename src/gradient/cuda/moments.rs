@@ -1,6 +1,6 @@
 //! AdamW's moments on the device, and its step there.
 
-use super::super::optimizer::Numbers;
+use super::super::update::Numbers;
 use super::super::{Arena, Table};
 use super::kernels::{File, across, blocks, kernel};
 use super::{DeviceRows, cuda, upload};
