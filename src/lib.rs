@@ -8,6 +8,7 @@ pub mod checkpoint;
 #[cfg(feature = "cuda")]
 mod cuda;
 pub mod data;
+pub mod device;
 pub mod error;
 pub mod files;
 pub mod gradient;

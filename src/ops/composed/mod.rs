@@ -53,7 +53,7 @@ fn record(recorder: &Recorder, parameter: &Parameter, gradient: impl Fn(Range<us
         return Ok(());
     }
     for (row, span) in recorder.spans().into_iter().filter(|(_, span)| !span.is_empty()) {
-        recorder.add(parameter.slot, row, &host(&gradient(span)?)?);
+        recorder.add_tensor(parameter.slot, row, &gradient(span)?)?;
     }
     Ok(())
 }
