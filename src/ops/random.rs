@@ -60,11 +60,21 @@ impl Dropout {
         self.p
     }
 
+    /// What draws the mask elsewhere: 16 bits below the first number are zeros; the key and the stream of the counter.
+    #[cfg(feature = "cuda")]
+    pub(super) fn draw(&self) -> (u32, [u32; 2], u32) {
+        (self.threshold(), self.key, self.stream)
+    }
+
+    fn threshold(&self) -> u32 {
+        (f64::from(self.p) * 65_536.0).round() as u32
+    }
+
     /// Calls `f(element, factor)` for each element of `values`, numbered from `first`; the factor is 0 or 1/(1-p).
     #[inline(always)]
     pub fn apply(&self, first: u64, values: &mut [f32], f: impl Fn(&mut f32, f32)) {
         let keep = 1.0 / (1.0 - self.p);
-        let threshold = (f64::from(self.p) * 65_536.0).round() as u32;
+        let threshold = self.threshold();
         let mut element = first;
         let mut rest = values;
         while !rest.is_empty() {

@@ -35,7 +35,7 @@ pub fn needed(x: &Tensor) -> Result<bool> {
     if x.dtype() != DType::F32 {
         candle_core::bail!("an op got a tensor that is not f32");
     }
-    Ok(*FORCED || !x.device().is_cpu())
+    Ok(*FORCED || !(x.device().is_cpu() || cfg!(feature = "cuda") && x.device().is_cuda()))
 }
 
 /// A parameter's numbers, where `x` is.
