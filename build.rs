@@ -1,7 +1,8 @@
 //! With the feature `cuda`: compiles the kernels beside their Rust files, every `.cu` under `src/`, and embeds them.
 //!
 //! Each becomes one fat binary: machine code for compute capability 8.0 and 9.0, and PTX for newer cards. nvcc is the one
-//! named by `NVCC`, or in `bin` of `CUDA_HOME` or `CUDA_PATH`, or on the `PATH`.
+//! named by `NVCC`, or in `bin` of `CUDA_HOME` or `CUDA_PATH`, or on the `PATH`. `MTL_ZOO_CUDA_ARCHITECTURES` names other
+//! capabilities, such as `86,120`; with `none` nothing is compiled, which is enough for the emulator of tests/cuda_emulator.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
@@ -20,20 +21,27 @@ fn main() {
     let mut sources = Vec::new();
     find(Path::new("src"), &mut sources);
     sources.sort();
+    let architectures = env::var("MTL_ZOO_CUDA_ARCHITECTURES").unwrap_or_else(|_| "80,90".into());
+    if architectures == "none" {
+        fs::write(out.join("none"), "none").expect("OUT_DIR can be written");
+        let entry = |source: &PathBuf| format!("    ({:?}, include_bytes!(\"none\")),\n", name_of(source));
+        let table: String = sources.iter().map(entry).collect();
+        fs::write(out.join("kernels.rs"), format!("&[\n{table}]\n")).expect("OUT_DIR can be written");
+        return;
+    }
     let nvcc = nvcc();
     let headers = newest(Path::new("src"));
     let mut table = String::from("&[\n");
     let mut running = Vec::new();
     for source in &sources {
-        let name = source.strip_prefix("src").expect("found there").with_extension("");
-        let name = name.to_str().expect("names are ASCII").to_owned();
-        let binary = out.join(&name).with_extension("fatbin");
+        let name = name_of(source);
+        let binary = out.join(&name).with_extension(format!("{}.fatbin", architectures.replace(',', "-")));
         table += &format!("    ({name:?}, include_bytes!({:?})),\n", binary.display().to_string());
         if modified(&binary).is_some_and(|built| modified(source) < Some(built) && headers < Some(built)) {
             continue;
         }
         fs::create_dir_all(binary.parent().expect("it is in a folder")).expect("OUT_DIR can be written");
-        running.push((source, binary.clone(), compile(&nvcc, source, &binary)));
+        running.push((source, binary.clone(), compile(&nvcc, &architectures, source, &binary)));
         if running.len() >= 2 {
             running.drain(..).for_each(finish);
         }
@@ -41,6 +49,12 @@ fn main() {
     running.into_iter().for_each(finish);
     table += "]\n";
     fs::write(out.join("kernels.rs"), table).expect("OUT_DIR can be written");
+}
+
+/// A file's path under `src`, without extension.
+fn name_of(source: &Path) -> String {
+    let name = source.strip_prefix("src").expect("found there").with_extension("");
+    name.to_str().expect("names are ASCII").to_owned()
 }
 
 fn find(folder: &Path, sources: &mut Vec<PathBuf>) {
@@ -83,10 +97,9 @@ fn nvcc() -> PathBuf {
     })
 }
 
-fn compile(nvcc: &Path, source: &Path, binary: &Path) -> std::process::Child {
+fn compile(nvcc: &Path, architectures: &str, source: &Path, binary: &Path) -> std::process::Child {
     let mut command = Command::new(nvcc);
     command.args(["-fatbin", "-std=c++17", "-O3", "-Xcompiler=-fPIC", "-I", "src", "-o"]).arg(binary).arg(source);
-    let architectures = env::var("MTL_ZOO_CUDA_ARCHITECTURES").unwrap_or_else(|_| "80,90".into());
     let architectures: Vec<&str> = architectures.split(',').map(str::trim).collect();
     for (index, architecture) in architectures.iter().enumerate() {
         let ptx = if index + 1 == architectures.len() { format!(",compute_{architecture}") } else { String::new() };
