@@ -11,7 +11,7 @@ test=(cargo test --release --features cuda --test cuda --test cuda_training "$@"
 if [ -z "${CUDA_EMULATOR:-}" ] && nvidia-smi -L 2> /dev/null | grep -q GPU; then
     MTL_ZOO_NEEDS_CUDA=1 exec "${test[@]}"
 fi
-if [ ! -e "${CUDA_HOME:-/usr/local/cuda}/include/cuda.h" ] || ! command -v g++ python3 > /dev/null; then
+if [ ! -e "${CUDA_HOME:-/usr/local/cuda}/include/cuda.h" ] || ! command -v g++ > /dev/null || ! command -v python3 > /dev/null; then
     echo "skipped: no CUDA device, and no emulator, which needs g++, python3 and a CUDA toolkit (CUDA_HOME)"
     exit 0
 fi
