@@ -103,7 +103,7 @@ impl<W: Word> Word for Option<W> {
 ///
 /// # Errors
 /// If the device fails, or refuses the launch.
-pub fn launch(
+pub fn launch_kernel(
     device: &CudaDevice,
     file: &'static str,
     name: &'static str,
@@ -129,7 +129,7 @@ pub fn launch(
 /// `launch!(device, "file", name, grid, arguments…)`.
 macro_rules! launch {
     ($device:expr, $file:literal, $name:expr, $grid:expr, $($argument:expr),* $(,)?) => {
-        crate::ops::cuda::launch::launch(
+        crate::ops::cuda::launch::launch_kernel(
             $device,
             concat!("ops/cuda/", $file),
             $name,

@@ -120,7 +120,7 @@ impl Chunks {
                 let at = |word: u64, numbers: usize| word + (numbers * size_of::<f32>()) as u64;
                 let tail = [at(self.bounds.word(), 2 * first), at(partial.word(), first * sums), width as u64];
                 let grid = crate::cuda::grid(width.div_ceil(128), chunks, 128);
-                super::launch::launch(device, "ops/cuda/sums", name, grid, &[arguments, &tail].concat())?;
+                super::launch::launch_kernel(device, "ops/cuda/sums", name, grid, &[arguments, &tail].concat())?;
             }
         }
         Ok(partial)
