@@ -21,6 +21,7 @@ fn main() {
     find(Path::new("src"), &mut sources);
     sources.sort();
     let nvcc = nvcc();
+    println!("cargo:rustc-env=MTL_ZOO_CUDA_MAJOR={}", major(&nvcc).unwrap_or(13));
     let headers = newest(Path::new("src"));
     let mut table = String::from("&[\n");
     let mut running = Vec::new();
@@ -79,6 +80,13 @@ fn nvcc() -> PathBuf {
              folder or NVCC to the compiler, or build without `--features cuda`",
         )
     })
+}
+
+/// The toolkit's major version: a driver of that version or a newer one takes what it compiles.
+fn major(nvcc: &Path) -> Option<u32> {
+    let output = Command::new(nvcc).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.split("release ").nth(1)?.split('.').next()?.trim().parse().ok()
 }
 
 fn compile(nvcc: &Path, source: &Path, binary: &Path) -> std::process::Child {
