@@ -72,8 +72,10 @@ fn newest(folder: &Path) -> Option<std::time::SystemTime> {
 fn nvcc() -> PathBuf {
     let home = |variable| env::var_os(variable).map(|home| Path::new(&home).join("bin/nvcc"));
     let named = env::var_os("NVCC").map(PathBuf::from);
-    let places = [named, home("CUDA_HOME"), home("CUDA_PATH"), Some("nvcc".into()), Some("/usr/local/cuda/bin/nvcc".into())];
-    let runs = |nvcc: &PathBuf| Command::new(nvcc).arg("--version").output().is_ok_and(|output| output.status.success());
+    let places =
+        [named, home("CUDA_HOME"), home("CUDA_PATH"), Some("nvcc".into()), Some("/usr/local/cuda/bin/nvcc".into())];
+    let runs =
+        |nvcc: &PathBuf| Command::new(nvcc).arg("--version").output().is_ok_and(|output| output.status.success());
     places.into_iter().flatten().find(runs).unwrap_or_else(|| {
         fail(
             "the feature `cuda` needs nvcc, the compiler of the CUDA toolkit, and there is none: set CUDA_HOME to the toolkit's \

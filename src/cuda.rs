@@ -50,9 +50,5 @@ pub fn kernel(device: &CudaDevice, file: &'static str, name: &'static str) -> Re
 
 /// A grid of blocks of `threads` threads.
 pub fn grid(x: usize, y: usize, threads: usize) -> LaunchConfig {
-    LaunchConfig {
-        grid_dim: (x as u32, y as u32, 1),
-        block_dim: (threads as u32, 1, 1),
-        shared_mem_bytes: 0,
-    }
+    LaunchConfig { grid_dim: (x as u32, y as u32, 1), block_dim: (threads as u32, 1, 1), shared_mem_bytes: 0 }
 }

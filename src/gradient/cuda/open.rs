@@ -84,15 +84,13 @@ fn prepare(device: &Device) {
     let context = cuda.cuda_stream().context().clone();
     if context.has_async_alloc() {
         let mut keep = u64::MAX;
-        // SAFETY: the attribute is a u64 that the call reads.
-        let set = unsafe {
+        // SAFETY: the attribute is a u64 that the call reads. A device without the setting is only slower.
+        let _ = unsafe {
             result::device::get_default_mem_pool(context.cu_device()).and_then(|pool| {
                 let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
                 result::mem_pool::set_attribute(pool, attribute, (&raw mut keep).cast())
             })
         };
-        // A device without the setting is only slower.
-        drop(set);
     }
 }
 
