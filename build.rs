@@ -21,15 +21,15 @@ fn main() {
     let mut sources = Vec::new();
     find(Path::new("src"), &mut sources);
     sources.sort();
+    let nvcc = nvcc();
+    println!("cargo:rustc-env=MTL_ZOO_CUDA_MAJOR={}", major(&nvcc).unwrap_or(13));
     let architectures = env::var("MTL_ZOO_CUDA_ARCHITECTURES").unwrap_or_else(|_| "80,90".into());
     if architectures == "none" {
-        fs::write(out.join("none"), "none").expect("OUT_DIR can be written");
-        let entry = |source: &PathBuf| format!("    ({:?}, include_bytes!(\"none\")),\n", name_of(source));
+        let entry = |source: &PathBuf| format!("    ({:?}, b\"none\"),\n", name_of(source));
         let table: String = sources.iter().map(entry).collect();
         fs::write(out.join("kernels.rs"), format!("&[\n{table}]\n")).expect("OUT_DIR can be written");
         return;
     }
-    let nvcc = nvcc();
     let headers = newest(Path::new("src"));
     let mut table = String::from("&[\n");
     let mut running = Vec::new();
@@ -95,6 +95,13 @@ fn nvcc() -> PathBuf {
              folder or NVCC to the compiler, or build without `--features cuda`",
         )
     })
+}
+
+/// The toolkit's major version: a driver of that version or a newer one takes what it compiles.
+fn major(nvcc: &Path) -> Option<u32> {
+    let output = Command::new(nvcc).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.split("release ").nth(1)?.split('.').next()?.trim().parse().ok()
 }
 
 fn compile(nvcc: &Path, architectures: &str, source: &Path, binary: &Path) -> std::process::Child {

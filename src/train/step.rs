@@ -9,7 +9,7 @@ use super::weighing::{
 use super::{Affinity, Conflicts, Trainer};
 use crate::balance::{Measured, Needs};
 use crate::data::{Batch, TaskBatch};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gradient::{Measures, Rows};
 use crate::model::{GradientRows, Pass, read_losses};
 use crate::ops::{Noise, Precision};
@@ -47,7 +47,7 @@ impl Trainer {
     /// follows its own loss.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] before anything is changed, if a loss or gradient is NaN or infinite.
+    /// [`Error::NotFinite`](crate::Error::NotFinite) before anything is changed, if a loss or gradient is NaN or infinite.
     pub fn step(&mut self, batches: &[Batch], factor: f64) -> Result<StepReport> {
         let done = self.optimizer.steps();
         let (unsolved, _) = self.balance.unsolved();

@@ -6,8 +6,8 @@ use candle_core::cuda_backend::cudarc::driver::{CudaContext, result, sys};
 use candle_core::cuda_backend::cudarc::{self};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The oldest driver that takes the compiled kernels, as CUDA counts: that of the toolkit's major version.
-const NEEDED: i32 = 13000;
+/// The major version of the toolkit that compiled the kernels: the oldest driver that takes them is of that version.
+const TOOLKIT: &str = env!("MTL_ZOO_CUDA_MAJOR");
 
 /// Opens device `number`, on a stream of its own that all threads share.
 ///
@@ -34,8 +34,9 @@ pub fn open(number: usize) -> std::result::Result<Device, DeviceFault> {
         Ok(Err(error)) => return Err(DeviceFault::Other(error.to_string())),
         Err(text) => return Err(DeviceFault::NoDriver(text)),
     }
-    if found < NEEDED {
-        return Err(DeviceFault::DriverTooOld { found, needed: NEEDED });
+    let needed = TOOLKIT.parse::<i32>().map_or(0, |major| 1000 * major);
+    if found < needed {
+        return Err(DeviceFault::DriverTooOld { found, needed });
     }
     match caught(|| Device::new_cuda_with_stream(number)) {
         Ok(Ok(device)) => {
@@ -83,15 +84,13 @@ fn prepare(device: &Device) {
     let context = cuda.cuda_stream().context().clone();
     if context.has_async_alloc() {
         let mut keep = u64::MAX;
-        // SAFETY: the attribute is a u64 that the call reads.
-        let set = unsafe {
+        // SAFETY: the attribute is a u64 that the call reads. A device without the setting is only slower.
+        let _ = unsafe {
             result::device::get_default_mem_pool(context.cu_device()).and_then(|pool| {
                 let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
                 result::mem_pool::set_attribute(pool, attribute, (&raw mut keep).cast())
             })
         };
-        // A device without the setting is only slower.
-        drop(set);
     }
 }
 
