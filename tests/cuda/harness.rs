@@ -44,9 +44,10 @@ pub struct Tolerance {
 
 pub const F32: Tolerance = Tolerance { numbers: 1e-5, bf16_rows: 1e-2 };
 
+/// Three tasks, of which one has a single row; a gradient row between them that nobody writes.
 fn spans(rows: usize) -> Vec<(usize, Range<usize>)> {
-    // One whole; or three tasks, of which one has a single token, rows that are no task's, and a row that nobody writes.
-    vec![(0, 0..rows / 3), (1, rows / 3..(rows / 3 + 1).min(rows)), (3, (rows / 3 + 1 + rows / 9).min(rows)..rows)]
+    let (first, second) = (rows / 3, (rows / 3 + 1).min(rows));
+    vec![(0, 0..first), (1, first..second), (3, second..rows)]
 }
 
 impl Case {
@@ -91,6 +92,11 @@ impl Case {
         // Twice: the second backward pass adds to what the first wrote.
         for pass in 0..2u64 {
             let out = op(&call).unwrap();
+            if out.elem_count() == 0 {
+                // candle's own ops do not launch on nothing.
+                parts.push((format!("{:?}", out.shape()), Vec::new()));
+                continue;
+            }
             let cotangent = Random(99 + pass).numbers(out.elem_count());
             let by = Tensor::from_vec(cotangent, out.shape(), device).unwrap();
             let gradients = (&out * by).unwrap().sum_all().unwrap().backward().unwrap();
