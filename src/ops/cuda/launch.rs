@@ -10,7 +10,7 @@ use candle_core::cuda_backend::{CudaDType, WrapErr};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, Layout, Result, Shape, Storage, Tensor};
 use half::bf16;
-use std::sync::RwLockReadGuard;
+use std::ops::Deref;
 
 /// A type of numbers that kernels exist for.
 pub trait DeviceNumber: DeviceRepr + CudaDType + Copy + Send + Sync + 'static {
@@ -173,7 +173,7 @@ pub fn upload<T: DeviceRepr + 'static>(device: &CudaDevice, numbers: &[T]) -> Re
 /// Where a contiguous f32 tensor lies on the device.
 pub struct Numbers<'a> {
     // Held until kernels are launched.
-    _storage: RwLockReadGuard<'a, Storage>,
+    _storage: Box<dyn Deref<Target = Storage> + 'a>,
     address: u64,
 }
 
@@ -193,7 +193,7 @@ pub fn view(tensor: &Tensor) -> Result<Numbers<'_>> {
         Storage::Cuda(numbers) => slice(numbers, layout)?,
         _ => candle_core::bail!("a kernel got a tensor that is not on its device"),
     };
-    Ok(Numbers { _storage: storage, address })
+    Ok(Numbers { _storage: Box::new(storage), address })
 }
 
 /// The address of a contiguous f32 storage, in a custom op's forward pass.

@@ -241,14 +241,10 @@ impl Plan {
             (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, out.alignment()),
         ];
         let workspace = Preference::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
+        let room = WORKSPACE;
         // SAFETY: all handles were just made; the values are of the attributes' sizes.
         let found = unsafe {
-            result::set_matmul_pref_attribute(
-                preference,
-                workspace,
-                (&raw const WORKSPACE).cast(),
-                size_of::<usize>(),
-            )?;
+            result::set_matmul_pref_attribute(preference, workspace, (&raw const room).cast(), size_of::<usize>())?;
             for (attribute, bytes) in alignments {
                 result::set_matmul_pref_attribute(preference, attribute, (&raw const bytes).cast(), size_of::<u32>())?;
             }
