@@ -2,16 +2,18 @@
 //!
 //!     cargo bench --bench step -- [--tokens N] [--length N] [--tasks N] [--rows] [--dtype f32|bf16] [--dropout P]
 //!                                 [--steps N] [--threads N] [--recompute] [--rate]
+//!                                 [--device cpu|cuda|cuda:N] [--base] [--tf32]
 //!
 //! `--rows` keeps every task's gradient apart and takes their Gramian; `--rate` measures matrix products and
-//! memory instead. `scripts/bench_torch.py` runs this side by side with PyTorch.
+//! memory instead. `--base` takes the size of BERT-base. `scripts/bench_torch.py` runs this side by side with PyTorch.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod minilm;
 
-use minilm::{Arguments, Random, batch, model, recipe};
+use minilm::{Arguments, CONFIG, Random, base, batch, model_on, recipe};
+use mtl_zoo::device::{DeviceChoice, describe};
 use mtl_zoo::ops::{Precision, product_rate};
 use mtl_zoo::recipe::{Training, TrainingDtype};
 use mtl_zoo::train::{Trainer, peak_memory};
@@ -50,11 +52,15 @@ fn main() {
     let training = Training {
         dtype: if bf16 { TrainingDtype::Bf16 } else { TrainingDtype::F32 },
         recompute: arguments.flag("--recompute"),
+        tf32: arguments.flag("--tf32"),
         conflicts_every: usize::from(arguments.flag("--rows")),
         ..Training::default()
     };
+    let choice: DeviceChoice = arguments.value("--device", "cpu".to_owned()).parse().unwrap();
+    let (device, _) = choice.open().unwrap_or_else(|error| panic!("{error}"));
+    let config = if arguments.flag("--base") { base() } else { CONFIG.into() };
     let recipe = recipe(tasks, training);
-    let mut trainer = Trainer::new(model(tasks, arguments.value("--dropout", 0.1)), &recipe);
+    let mut trainer = Trainer::new(model_on(&device, &config, tasks, arguments.value("--dropout", 0.1)), &recipe);
     let mut random = Random(2);
     let mut seconds = Vec::new();
     for step in 0..steps + 2 {
@@ -71,6 +77,6 @@ fn main() {
     let memory = peak_memory();
     println!(
         "{}",
-        json!({"peak_bytes": memory, "seconds": median, "best": seconds[0], "tokens_per_second": tokens as f64 / median})
+        json!({"device": describe(&device), "peak_bytes": memory, "seconds": median, "best": seconds[0], "tokens_per_second": tokens as f64 / median})
     );
 }

@@ -32,6 +32,9 @@ pub enum Error {
         /// The message for people.
         problem: Box<Problem>,
     },
+    /// A device that has not what a run needs.
+    #[error("{0}")]
+    Device(Box<Problem>),
     /// The Hub could not be reached or refused.
     #[error("{0}")]
     Hub(Box<Problem>),
@@ -132,6 +135,11 @@ impl Problem {
     /// What was found.
     pub fn found(&self) -> &str {
         &self.found
+    }
+
+    /// As an error of a device.
+    pub fn device(self) -> Error {
+        Error::Device(Box::new(self))
     }
 
     /// As an error of a recipe or card.

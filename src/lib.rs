@@ -5,7 +5,10 @@
 pub mod balance;
 pub mod catalog;
 pub mod checkpoint;
+#[cfg(feature = "cuda")]
+mod cuda;
 pub mod data;
+pub mod device;
 pub mod error;
 pub mod files;
 pub mod gradient;

@@ -1,12 +1,13 @@
 //! MiniLM-L6 with random weights on random tokens, and what benchmarks are asked on the command line.
 
+use candle_core::Device;
 use mtl_zoo::data::{Batch, Packed, Targets, TaskBatch};
 use mtl_zoo::model::backbones::BackboneConfig;
 use mtl_zoo::model::{HeadOptions, JointModel, ModelOptions, Weight, Weights};
 use mtl_zoo::recipe::{Freeze, Pooling, Recipe, TaskType, Training};
 use serde_json::json;
 
-const CONFIG: &str = r#"{"model_type": "bert", "vocab_size": 30522, "hidden_size": 384, "num_hidden_layers": 6,
+pub const CONFIG: &str = r#"{"model_type": "bert", "vocab_size": 30522, "hidden_size": 384, "num_hidden_layers": 6,
     "num_attention_heads": 12, "intermediate_size": 1536, "hidden_act": "gelu", "max_position_embeddings": 512,
     "type_vocab_size": 2, "layer_norm_eps": 1e-12}"#;
 const VOCABULARY: u32 = 30_522;
@@ -43,8 +44,20 @@ impl Random {
     }
 }
 
+/// BERT-base has twice the width and twice the layers.
+#[allow(dead_code, reason = "not in every benchmark")]
+pub fn base() -> String {
+    let wide = CONFIG.replace("384", "768").replace("1536", "3072");
+    wide.replace("\"num_hidden_layers\": 6", "\"num_hidden_layers\": 12")
+}
+
 pub fn model(tasks: usize, dropout: f32) -> JointModel {
-    let mut config = BackboneConfig::parse(CONFIG.as_bytes()).unwrap();
+    model_on(&Device::Cpu, CONFIG, tasks, dropout)
+}
+
+/// The same of another configuration, on a device.
+pub fn model_on(device: &Device, config: &str, tasks: usize, dropout: f32) -> JointModel {
+    let mut config = BackboneConfig::parse(config.as_bytes()).unwrap();
     config.set_dropout(Some(dropout), Some(dropout));
     let mut random = Random(1);
     let mut weights = Weights::new();
@@ -56,8 +69,8 @@ pub fn model(tasks: usize, dropout: f32) -> JointModel {
     }
     let head = HeadOptions { dropout, ..HeadOptions::new(TaskType::Classification, CLASSES, Pooling::Mean) };
     let heads = (0..tasks).map(|task| (format!("task{task}"), head.clone())).collect();
-    JointModel::new(config, weights, heads, &ModelOptions { freeze: Freeze::None, seed: 0, trained_heads: false })
-        .unwrap()
+    let options = ModelOptions { freeze: Freeze::None, seed: 0, trained_heads: false };
+    JointModel::on(device, config, weights, heads, &options).unwrap()
 }
 
 pub fn batch(tokens: usize, length: usize, tasks: usize, random: &mut Random) -> Batch {

@@ -6,6 +6,7 @@ use crate::error::{Error, Fault, Problem, Result};
 use crate::hub::HubOptions;
 use crate::model::{BackboneConfig, HeadOptions, JointModel, ModelOptions, Prediction};
 use crate::recipe::Freeze;
+use candle_core::Device;
 use indexmap::IndexMap;
 use serde::Serialize;
 use std::path::Path;
@@ -94,16 +95,24 @@ impl MultiTask {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_with(source: impl AsRef<Path>, options: &HubOptions) -> Result<Self> {
+        Self::load_on(source, options, &Device::Cpu)
+    }
+
+    /// As [`load_with`](Self::load_with), to answer on a device ([`DeviceChoice::open`](crate::device::DeviceChoice::open)).
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and if the device has no memory for it.
+    pub fn load_on(source: impl AsRef<Path>, options: &HubOptions, device: &Device) -> Result<Self> {
         let source = source.as_ref();
         // A folder's name need not be text.
         if source.join(MANIFEST_FILE).is_file() {
-            return Self::open(source);
+            return Self::open(source, device);
         }
-        Self::open(&find(&source.to_string_lossy(), options)?.folder)
+        Self::open(&find(&source.to_string_lossy(), options)?.folder, device)
     }
 
     /// Reads a folder.
-    fn open(dir: &Path) -> Result<Self> {
+    fn open(dir: &Path, device: &Device) -> Result<Self> {
         let CheckpointFolder { dir, manifest, tensors, config, tokenizer, .. } = CheckpointFolder::open(dir)?;
         let config_path = dir.join(CONFIG_FILE);
         let config = BackboneConfig::parse(&config).map_err(|error| refused(error, &config_path))?;
@@ -117,7 +126,7 @@ impl MultiTask {
         let options = ModelOptions { freeze: Freeze::None, seed: 0, trained_heads: true };
         let weights = tensors.weights(|_| true)?;
         let mut model =
-            JointModel::new(config, weights, heads, &options).map_err(|error| refused(error, tensors.path()))?;
+            JointModel::on(device, config, weights, heads, &options).map_err(|error| refused(error, tensors.path()))?;
         model.fix()?;
         let loaded = Self { model, tokenizer, manifest };
         loaded.try_tokenizer().map_err(|error| refused(error, &tokenizer_path))?;

@@ -4,7 +4,8 @@ use super::output;
 use anyhow::Result;
 use mtl_zoo::data::TaskStatistics;
 use mtl_zoo::data::statistics::{SplitStatistics, TargetStatistics};
-use mtl_zoo::train::{Budget, MemoryPlan, Prepared};
+use mtl_zoo::device::describe;
+use mtl_zoo::train::{Budget, DevicePlan, MemoryPlan, Prepared};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -43,6 +44,8 @@ struct Plan {
     trainable: usize,
     frozen: usize,
     memory: MemoryPlan,
+    /// Of a run that computes on a device.
+    device: Option<DevicePlan>,
 }
 
 /// Prints the resolved recipe, valid TOML, with tables below it as comments; or one JSON document.
@@ -61,7 +64,7 @@ pub fn show(prepared: &Prepared, folder: &Path, as_json: bool) -> Result<()> {
             (statistics.name.clone(), value)
         };
         let tasks: Map<String, Value> = statistics.iter().zip(&overlaps).zip(plan.rows).map(task).collect();
-        return output::print_json(&json!({
+        let mut value = json!({
             "recipe": recipe,
             "tasks": tasks,
             "shared_inputs": shared,
@@ -69,9 +72,14 @@ pub fn show(prepared: &Prepared, folder: &Path, as_json: bool) -> Result<()> {
             "tokens_per_step": plan.tokens,
             "parameters": {"trainable": plan.trainable, "frozen": plan.frozen},
             "peak_memory": plan.memory.total(),
-            "device": "cpu",
+            "device": describe(&prepared.device),
             "out": folder,
-        }));
+        });
+        if let Some(device) = plan.device {
+            let pieces = device.pieces().ok().flatten();
+            value["device_memory"] = json!({"need": device.total(), "free": device.free, "tokens_per_pass": pieces});
+        }
+        return output::print_json(&value);
     }
     output::print(recipe.to_toml())?;
     let mut text = String::new();
@@ -105,11 +113,21 @@ pub fn show(prepared: &Prepared, folder: &Path, as_json: bool) -> Result<()> {
         row("trainable parameters", output::thousands(plan.trainable)),
         row("frozen parameters", output::thousands(plan.frozen)),
         row("peak memory", output::megabytes(plan.memory.total() as u64)),
-        row("device", "cpu".into()),
+        row("device", describe(&prepared.device)),
         row("run folder", folder.display().to_string()),
     ];
     if let Some(Budget { trials, steps, .. }) = plan.search {
         facts.insert(1, row("search before", format!("{trials} trials of {} steps", output::thousands(steps))));
+    }
+    if let Some(device) = plan.device {
+        let need = output::megabytes(device.total() as u64);
+        let free = output::megabytes((device.free + device.parameters) as u64);
+        let divided = match device.pieces() {
+            Ok(None) => String::new(),
+            Ok(Some(tokens)) => format!("; batches pass in pieces of at most {tokens} tokens"),
+            Err(_) => "; too little, whatever the batch".into(),
+        };
+        facts.push(row("device memory", format!("{need} of {free} free{divided}")));
     }
     if !shared.is_empty() {
         let groups: Vec<_> = shared.iter().map(|group| group.join(" + ")).collect();
@@ -142,6 +160,7 @@ fn plan(prepared: &Prepared) -> Result<Plan> {
         trainable,
         frozen: backbone + heads - trainable,
         memory: MemoryPlan::new(prepared, &model),
+        device: DevicePlan::new(prepared, &model),
     })
 }
 

@@ -1,5 +1,6 @@
 //! `mtl-zoo eval`
 
+use super::device::DeviceArg;
 use super::output::{self, warn};
 use super::sources;
 use anyhow::Result;
@@ -7,7 +8,7 @@ use clap::ValueEnum;
 use indexmap::IndexMap;
 use mtl_zoo::checkpoint::{HeadInfo, MANIFEST_FILE, Manifest, MultiTask};
 use mtl_zoo::data::{Row, TaskData, labelled_rows, task_data};
-use mtl_zoo::hub::is_hub_uri;
+use mtl_zoo::hub::{HubOptions, is_hub_uri};
 use mtl_zoo::ops::Precision;
 use mtl_zoo::recipe::{Files, Recipe, Split, Task};
 use mtl_zoo::train::evaluate;
@@ -38,6 +39,8 @@ pub struct Eval {
     /// Labelled rows of your own: .csv, .tsv, .jsonl or .parquet.
     #[arg(long, value_name = "FILE", conflicts_with = "split")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArg,
     /// Print one JSON document: {"tasks": {NAME: {SPLIT: {METRIC: x}}}}.
     #[arg(long)]
     json: bool,
@@ -63,7 +66,7 @@ impl Which {
 impl Eval {
     pub fn run(self) -> Result<()> {
         let files = sources::checkpoint(&self.checkpoint)?;
-        let predictor = MultiTask::load(&files.folder)?;
+        let predictor = MultiTask::load_on(&files.folder, &HubOptions::default(), &self.device.open()?)?;
         let manifest = predictor.manifest();
         let recipe = recipe(manifest, &files.folder)?;
         let names: Vec<&str> = manifest.heads.keys().map(String::as_str).collect();

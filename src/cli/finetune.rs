@@ -1,5 +1,6 @@
 //! `mtl-zoo finetune`
 
+use super::device::DeviceArg;
 use super::output::{self, note, warn};
 use super::progress::Progress;
 use super::recipe_args::RecipeArgs;
@@ -9,6 +10,7 @@ use mtl_zoo::Problem;
 use mtl_zoo::catalog::Catalog;
 use mtl_zoo::checkpoint::Manifest;
 use mtl_zoo::data::TokenCache;
+use mtl_zoo::device::describe;
 use mtl_zoo::recipe::Recipe;
 use mtl_zoo::train::{Outcome, Prepared, RECIPE_FILE, Run, RunState, peak_memory};
 use serde_json::json;
@@ -43,9 +45,8 @@ pub struct Finetune {
     /// Go on with a run that was stopped.
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
-    /// What computes: auto or cpu; cuda, cuda:N and metal are not there yet.
-    #[arg(long, value_name = "DEVICE", default_value = "auto", env = "MTL_ZOO_DEVICE")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArg,
     /// Only show the resolved recipe, the data and the length of the run.
     #[arg(long)]
     dry_run: bool,
@@ -57,7 +58,7 @@ pub struct Finetune {
 impl Finetune {
     /// `written` says whether a flag stands on the command line itself, and not only in the environment.
     pub fn run(self, written: impl Fn(&str) -> bool) -> Result<ExitCode> {
-        check_device(&self.device)?;
+        self.device.check()?;
         let catalog = Catalog::standard()?;
         let recipe = match &self.resume {
             Some(folder) => self.resumed(folder, &catalog, written)?,
@@ -74,7 +75,9 @@ impl Finetune {
         let (id, revision) = (&recipe.backbone.id, recipe.backbone.revision.as_deref());
         let backbone = sources::backbone(catalog, id, revision, near)?;
         let recipe = sources::data(recipe)?;
-        let prepared = Prepared::with_cache(recipe, backbone, TokenCache::standard().as_ref())?;
+        let device = self.device.open()?;
+        let mut prepared = Prepared::with_cache(recipe, backbone, TokenCache::standard().as_ref())?;
+        prepared.device = device;
         dry_run::warnings(&prepared).iter().for_each(warn);
         let folder =
             self.resume.clone().or_else(|| self.out.clone()).unwrap_or_else(|| default_folder(&prepared.recipe));
@@ -94,15 +97,19 @@ impl Finetune {
     }
 
     fn train(&self, prepared: Prepared, folder: &Path) -> Result<ExitCode> {
-        if self.device == "auto" {
-            note("device: cpu, the only one that computes so far");
-        }
+        let device = describe(&prepared.device);
         let names = prepared.tasks.iter().map(|task| task.data.name.clone()).collect();
         let run = match self.resume {
             Some(_) => Run::resume(prepared, folder)?,
             None => Run::start(prepared, folder)?,
         };
         note(format_args!("run: {}, {} steps", folder.display(), run.steps()));
+        if let Some(tokens) = run.divided() {
+            note(format_args!(
+                "a batch of {} tokens does not fit into the device's memory: it passes in pieces of at most {tokens}",
+                run.prepared().recipe.training.batch_tokens
+            ));
+        }
         let start = Instant::now();
         let mut progress = Progress::new(names, run.steps());
         progress.stop_on_signal().context("cannot listen for Ctrl-C")?;
@@ -110,7 +117,7 @@ impl Finetune {
         progress.finish();
         match outcome? {
             Outcome::Finished { checkpoint, manifest } => {
-                self.report(&checkpoint, &manifest, start.elapsed().as_secs_f64())?;
+                self.report(&checkpoint, &manifest, &device, start.elapsed().as_secs_f64())?;
                 Ok(ExitCode::SUCCESS)
             }
             Outcome::Stopped { step } => {
@@ -121,12 +128,12 @@ impl Finetune {
         }
     }
 
-    fn report(&self, checkpoint: &Path, manifest: &Manifest, seconds: f64) -> Result<()> {
+    fn report(&self, checkpoint: &Path, manifest: &Manifest, device: &str, seconds: f64) -> Result<()> {
         if self.json {
             let scores = manifest.heads.iter().map(|(name, head)| (name.clone(), json!(head.metrics)));
             return output::print_json(&json!({
                 "checkpoint": checkpoint,
-                "device": "cpu",
+                "device": device,
                 "seconds": seconds,
                 "steps": manifest.training.steps,
                 "tokens": manifest.training.tokens,
@@ -177,18 +184,6 @@ impl Finetune {
         }
         Ok(Run::recipe(folder, catalog)?)
     }
-}
-
-fn check_device(device: &str) -> Result<()> {
-    let (kind, number) = device.split_once(':').map_or((device, None), |(kind, number)| (kind, Some(number)));
-    let expected = "`auto` or `cpu`, the only devices that compute so far";
-    let help = match (kind, number) {
-        ("auto" | "cpu", None) => return Ok(()),
-        ("cuda", None) | ("metal", None) => "leave `--device` out to train on the CPU; small backbones are quick there",
-        ("cuda", Some(n)) if n.parse::<usize>().is_ok() => "leave `--device` out to train on the CPU",
-        _ => "write `--device cpu`",
-    };
-    Err(argument(&format!("`{device}`"), expected, help, "--device"))
 }
 
 /// `runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3`, ... that is free.

@@ -1,6 +1,7 @@
 //! The command line: one file a command. Results go to stdout, everything else to stderr.
 
 mod completions;
+mod device;
 mod dry_run;
 mod eval;
 mod export;

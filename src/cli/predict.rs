@@ -1,10 +1,12 @@
 //! `mtl-zoo predict`
 
+use super::device::DeviceArg;
 use super::predict_input::Inputs;
 use super::predict_output::{Format, Writer};
 use super::sources;
 use anyhow::Result;
 use mtl_zoo::checkpoint::MultiTask;
+use mtl_zoo::hub::HubOptions;
 use mtl_zoo::{Input, Problem};
 use std::io::{self, IsTerminal};
 
@@ -38,6 +40,8 @@ pub struct Predict {
     /// Answer with this head only; may be given several times. Without it, all heads that can read the inputs answer.
     #[arg(long = "head", value_name = "HEAD")]
     heads: Vec<String>,
+    #[command(flatten)]
+    device: DeviceArg,
     /// How answers are printed.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -66,7 +70,7 @@ impl Predict {
             }
         };
         let files = sources::checkpoint(&self.checkpoint)?;
-        let predictor = MultiTask::load(&files.folder)?;
+        let predictor = MultiTask::load_on(&files.folder, &HubOptions::default(), &self.device.open()?)?;
         let manifest = predictor.manifest();
         let known: Vec<&str> = manifest.heads.keys().map(String::as_str).collect();
         self.heads.iter().try_for_each(|head| sources::check_head(head, &known))?;

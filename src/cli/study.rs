@@ -1,5 +1,6 @@
 //! `mtl-zoo study`
 
+use super::device::DeviceArg;
 use super::output::{self, note, warn};
 use super::recipe_args::RecipeArgs;
 use super::study_progress::{StudyProgress, stop_on_signal};
@@ -70,6 +71,8 @@ pub struct Study {
     /// Runs at once [default: as many as cores and memory allow].
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     jobs: Option<usize>,
+    #[command(flatten)]
+    device: DeviceArg,
     /// Folder of the study [default: studies/NAME].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -101,7 +104,9 @@ impl Study {
             recipe.training.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
         let cache = TokenCache::standard();
         let recipe = sources::data(recipe)?;
-        let prepared = Prepared::with_cache(recipe, backbone, cache.as_ref())?;
+        let device = self.device.open()?;
+        let mut prepared = Prepared::with_cache(recipe, backbone, cache.as_ref())?;
+        prepared.device = device;
         dry_run::warnings(&prepared).iter().for_each(warn);
         let options = self.options()?;
         let plan = Plan::new(&prepared, &options)?;
@@ -128,7 +133,14 @@ impl Study {
         note(format_args!("study: {}, {} runs{at_once}", folder.display(), plan.runs.len()));
         stop_on_signal(&STOP).context("cannot listen for Ctrl-C")?;
         let progress = StudyProgress::new(&plan);
-        let means = Means { backbone: &prepared.backbone, cache: cache.as_ref(), jobs, threads, stop: &STOP };
+        let means = Means {
+            backbone: &prepared.backbone,
+            device: &prepared.device,
+            cache: cache.as_ref(),
+            jobs,
+            threads,
+            stop: &STOP,
+        };
         let results = run_all(&plan, &study, &means, &|event| progress.tell(event));
         progress.finish();
         let Some(results) = results? else {
@@ -239,6 +251,10 @@ impl Study {
 
 /// Runs at once: one a core, as long as there is memory.
 fn jobs(prepared: &Prepared, cores: usize) -> usize {
+    if !prepared.device.is_cpu() {
+        // One run fills a card.
+        return 1;
+    }
     let Ok(model) = prepared.model() else { return 1 };
     let each = MemoryPlan::new(prepared, &model).total().max(1);
     // Something is left to the others on the machine.

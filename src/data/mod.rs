@@ -2,6 +2,7 @@
 
 #[cfg(feature = "train")]
 pub mod columns;
+mod divide;
 #[cfg(feature = "train")]
 pub mod labels;
 pub mod packing;

@@ -78,11 +78,19 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// Lays out the parameters, shared ones first, then tables, then heads', whatever their order here.
+    /// Lays out the parameters on the CPU, shared ones first, then tables, then heads', whatever their order here.
     ///
     /// # Errors
     /// If a tensor's numbers do not fill its shape, or a table has not two dimensions.
     pub fn new(parameters: Vec<(String, Shape, Owner, Vec<f32>)>) -> Result<Self> {
+        Self::on(&Device::Cpu, parameters)
+    }
+
+    /// The same on a device.
+    ///
+    /// # Errors
+    /// As [`Arena::new`], and if the device has no memory for it.
+    pub fn on(device: &Device, parameters: Vec<(String, Shape, Owner, Vec<f32>)>) -> Result<Self> {
         let len_of = |owner| parameters.iter().filter(|p| p.2 == owner).map(|p| p.3.len()).sum::<usize>();
         let (shared, heads) = (len_of(Owner::Shared), len_of(Owner::Shared) + len_of(Owner::Table));
         let mut flat = Vec::with_capacity(heads + len_of(Owner::Head));
@@ -102,7 +110,7 @@ impl Arena {
             entries.insert(name, Entry { shape, slot });
         }
         let len = flat.len();
-        Ok(Self { flat: Tensor::from_vec(flat, len, &Device::Cpu)?, entries, tables, shared, heads })
+        Ok(Self { flat: Tensor::from_vec(flat, len, device)?, entries, tables, shared, heads })
     }
 
     /// The parameter of that name, a view into the flat buffer.
@@ -121,6 +129,11 @@ impl Arena {
     pub fn name_at(&self, offset: usize) -> &str {
         let after = self.entries.values().position(|e| e.slot.offset + e.slot.len > offset);
         after.and_then(|index| self.entries.get_index(index)).map_or("?", |(name, _)| name)
+    }
+
+    /// Where the numbers are.
+    pub fn device(&self) -> &Device {
+        self.flat.device()
     }
 
     /// The flat buffer.
@@ -153,12 +166,15 @@ impl Arena {
         self.len() == 0
     }
 
-    /// Calls `f` with the flat buffer's numbers.
-    pub fn with<R>(&self, f: impl FnOnce(&[f32]) -> R) -> R {
-        match &*self.flat.storage_and_layout().0 {
-            candle_core::Storage::Cpu(candle_core::CpuStorage::F32(flat)) => f(flat),
-            _ => unreachable!("the arena is f32 on the CPU"),
+    /// Calls `f` with the flat buffer's numbers, or with a copy of those that are on a device.
+    ///
+    /// # Errors
+    /// If they cannot be copied.
+    pub fn with<R>(&self, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+        if let candle_core::Storage::Cpu(candle_core::CpuStorage::F32(flat)) = &*self.flat.storage_and_layout().0 {
+            return Ok(f(flat));
         }
+        Ok(f(&self.snapshot()?))
     }
 
     /// Copies the flat buffer out.
@@ -174,10 +190,13 @@ impl Arena {
         if values.len() != self.len() {
             candle_core::bail!("a snapshot of {} numbers does not fit an arena of {}", values.len(), self.len());
         }
-        self.update(|flat| flat.copy_from_slice(values))
+        if self.is_empty() || self.device().is_cpu() {
+            return self.update(|flat| flat.copy_from_slice(values));
+        }
+        self.flat.slice_set(&Tensor::from_slice(values, values.len(), self.device())?, 0, 0)
     }
 
-    /// Changes the flat buffer in place.
+    /// Changes the flat buffer in place, on the CPU.
     pub(crate) fn update(&self, f: impl FnOnce(&mut [f32])) -> Result<()> {
         struct InPlace<F>(std::sync::Mutex<Option<F>>);
         impl<F: FnOnce(&mut [f32])> candle_core::InplaceOp1 for InPlace<F> {

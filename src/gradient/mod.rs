@@ -1,23 +1,36 @@
-//! Parameters in one flat buffer, their gradients in flat rows beside it.
+//! Parameters in one flat buffer, their gradients in flat rows beside it, on the CPU or on a device (`cuda/`).
 
 mod arena;
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(not(feature = "cuda"))]
+#[path = "cuda_absent.rs"]
+mod cuda;
+mod device;
 mod elements;
 mod gramian;
 #[cfg(target_arch = "x86_64")]
 mod gramian_bf16;
+mod look_ahead;
 mod optimizer;
 mod parts;
+mod recorder;
 mod row;
 mod squares;
 mod store;
 mod table_rows;
 mod traces;
+mod update;
 
 pub use arena::{Arena, Entry, Owner, Parameter, Slot, Table};
+#[cfg(feature = "cuda")]
+pub use cuda::DeviceGradient;
+pub use device::{DeviceFault, device_memory, device_name, open_device, set_tf32};
 pub use optimizer::{AdamW, AdamWOptions};
 pub use parts::Parts;
+pub use recorder::Recorder;
 pub use row::{Gradient, Row};
 pub use squares::Squares;
-pub use store::{GradientStore, Recorder, Rows};
+pub use store::{GradientStore, Measures, Rows};
 pub use table_rows::TableRows;
 pub use traces::Traces;

@@ -1,6 +1,8 @@
 //! AdamW over the arena: clip, moments, decoupled weight decay and update in one pass.
 
-use super::{Arena, GradientStore, Parts, Rows, Table};
+use super::cuda::{DeviceMoments, DeviceStep};
+use super::update::{Numbers, combine, update};
+use super::{Arena, GradientStore, Parts, Table};
 use candle_core::Result;
 use rayon::prelude::*;
 
@@ -15,13 +17,13 @@ pub struct AdamWOptions {
 
 /// One parameter's own learning rate and decay.
 #[derive(Clone, Copy, Debug)]
-struct Group {
+pub(super) struct Group {
     /// Place among the arena's entries.
-    entry: usize,
-    offset: usize,
-    len: usize,
+    pub entry: usize,
+    pub offset: usize,
+    pub len: usize,
     /// Peak learning rate; the schedule's factor multiplies it.
-    learning_rate: f64,
+    pub learning_rate: f64,
     weight_decay: f64,
 }
 
@@ -29,17 +31,20 @@ struct Group {
 ///
 /// Rows of tables that a step does not touch have a zero gradient, but move on by their momentum and decay. Those
 /// updates are put off until the row is read again ([`AdamW::catch_up`]) or everything is ([`AdamW::settle`]), and then
-/// done step by step: the result has the same bits as if every step had updated every row.
+/// done step by step: the result has the same bits as if every step had updated every row. On a device every step updates
+/// every row, and the moments are there too.
 #[derive(Debug)]
 pub struct AdamW {
-    options: AdamWOptions,
-    groups: Vec<Group>,
+    pub(super) options: AdamWOptions,
+    pub(super) groups: Vec<Group>,
+    /// None on a device.
     tables: Vec<TableState>,
-    /// First moments, one a number of the arena.
+    /// First moments, one a number of the arena; none on a device.
     first: Vec<f32>,
     /// Second moments.
-    second: Vec<f32>,
-    steps: u64,
+    pub(super) second: Vec<f32>,
+    pub(super) steps: u64,
+    pub(super) device: Option<DeviceMoments>,
 }
 
 /// A table's rates, and which of its rows are behind.
@@ -54,7 +59,7 @@ struct TableState {
 }
 
 /// Numbers of one parameter that one thread handles at a time.
-const CHUNK: usize = 1 << 12;
+pub(super) const CHUNK: usize = 1 << 12;
 
 impl AdamW {
     /// An optimizer at step zero; `rates(name)` gives each parameter's peak learning rate and weight decay.
@@ -76,14 +81,12 @@ impl AdamW {
             seen: vec![0; table.entries],
             history: Vec::new(),
         };
-        Self {
-            options,
-            tables: arena.tables().iter().map(state).collect(),
-            groups,
-            first: vec![0.0; arena.len()],
-            second: vec![0.0; arena.len()],
-            steps: 0,
-        }
+        let device = DeviceMoments::new(arena);
+        let (tables, len) = match device {
+            Some(_) => (Vec::new(), 0),
+            None => (arena.tables().iter().map(state).collect(), arena.len()),
+        };
+        Self { options, tables, groups, first: vec![0.0; len], second: vec![0.0; len], steps: 0, device }
     }
 
     /// Steps done.
@@ -92,19 +95,48 @@ impl AdamW {
     }
 
     /// First and second moments, one of each a number of the arena. Those of tables are up to date after
-    /// [`AdamW::settle`].
+    /// [`AdamW::settle`]. Those on a device are not here but in [`AdamW::copies`].
     pub fn moments(&self) -> [&[f32]; 2] {
         [&self.first, &self.second]
     }
 
+    /// Copies of both moments, wherever they are.
+    ///
+    /// # Errors
+    /// If they cannot be copied from a device.
+    pub fn copies(&self) -> Result<[Vec<f32>; 2]> {
+        self.device.as_ref().map_or_else(|| Ok([self.first.clone(), self.second.clone()]), DeviceMoments::copies)
+    }
+
+    /// Calls `f` with both moments, or with copies of those that are on a device.
+    ///
+    /// # Errors
+    /// If they cannot be copied.
+    pub fn with_moments<R>(&self, f: impl FnOnce([&[f32]; 2]) -> R) -> Result<R> {
+        if self.device.is_none() {
+            return Ok(f(self.moments()));
+        }
+        let [first, second] = self.copies()?;
+        Ok(f([&first, &second]))
+    }
+
     /// Goes on from saved moments, beside settled parameters.
+    ///
+    /// # Errors
+    /// If they cannot be copied to a device.
     ///
     /// # Panics
     /// If there are not as many moments as numbers in the arena.
-    pub fn restore(&mut self, first: Vec<f32>, second: Vec<f32>, steps: u64) {
-        assert!(first.len() == self.first.len() && second.len() == self.second.len(), "moments of another arena");
-        (self.first, self.second, self.steps) = (first, second, steps);
+    pub fn restore(&mut self, first: Vec<f32>, second: Vec<f32>, steps: u64) -> Result<()> {
+        let len = self.groups.iter().map(|group| group.len).sum::<usize>();
+        assert!(first.len() == len && second.len() == len, "moments of another arena");
+        self.steps = steps;
+        match &mut self.device {
+            Some(device) => device.restore([&first, &second])?,
+            None => (self.first, self.second) = (first, second),
+        }
         self.forget();
+        Ok(())
     }
 
     /// Takes the parameters for settled, as after they were overwritten.
@@ -147,7 +179,17 @@ impl AdamW {
                 scale,
             }
         };
-        let rows = gradients.lock();
+        let mut rows = gradients.lock();
+        if let Some(device) = &mut self.device {
+            let of_entry: Vec<usize> = self.groups.iter().map(|group| parts.of_entry(group.entry)).collect();
+            let numbers: Vec<Numbers> = self.groups.iter().map(numbers).collect();
+            let used = rows.used();
+            let of_used = |weights: &Vec<f32>| used.iter().map(|&row| weights[row]).collect();
+            let weights: Vec<Vec<f32>> = weights.iter().map(of_used).collect();
+            let Some(rows) = &mut rows.device else { candle_core::bail!("gradients that are not on the device") };
+            let step = DeviceStep { numbers: &numbers, parts: &of_entry, rows: &used, weights: &weights };
+            return device.step(arena, rows, &step);
+        }
         let (groups, tables, first, second) = (&self.groups, &mut self.tables, &mut self.first, &mut self.second);
         let (shared, heads) = (arena.shared_len(), arena.heads_start());
         let of_part = |weights: &Vec<f32>| rows.used().into_iter().map(|row| (row, weights[row])).collect();
@@ -198,49 +240,6 @@ impl AdamW {
         })
     }
 
-    /// What `f` gives after a step on the sum of some gradient rows, which is then taken back: without momentum and decay, and
-    /// only of the shared parameters that are no tables.
-    ///
-    /// `p -= lr · g / (√(β₂ v + (1 - β₂) g²) / √(1 - β₂ᵗ) + ε)`, `t` being the step that would come next.
-    pub fn look_ahead<R>(
-        &self,
-        arena: &Arena,
-        rows: &Rows,
-        used: &[usize],
-        factor: f64,
-        f: impl FnOnce() -> R,
-    ) -> Result<R> {
-        let before = arena.with(|flat| flat[..arena.shared_len()].to_vec());
-        let b2 = self.options.betas[1];
-        let numbers = |group: &Group| Numbers {
-            b1: 0.0,
-            b2: b2 as f32,
-            decay: 1.0,
-            step: (group.learning_rate * factor) as f32,
-            correction2: (1.0 - b2.powf(self.steps as f64 + 1.0)).sqrt() as f32,
-            epsilon: self.options.epsilon as f32,
-            scale: 1.0,
-        };
-        arena.update(|flat| {
-            for group in self.groups.iter().filter(|group| group.offset < before.len()) {
-                let (range, numbers) = (group.offset..group.offset + group.len, numbers(group));
-                flat[range.clone()]
-                    .par_chunks_mut(CHUNK)
-                    .zip(self.second[range].par_chunks(CHUNK))
-                    .enumerate()
-                    .for_each(|(chunk, (p, v))| {
-                        let start = group.offset + chunk * CHUNK;
-                        let (mut g, mut m, mut v) = (vec![0.0; p.len()], vec![0.0; p.len()], v.to_vec());
-                        used.iter().for_each(|&row| rows.shared[row].add_to(start..start + p.len(), 1.0, &mut g));
-                        update(p, &mut m, &mut v, &g, numbers);
-                    });
-            }
-        })?;
-        let result = f();
-        arena.update(|flat| flat[..before.len()].copy_from_slice(&before))?;
-        Ok(result)
-    }
-
     /// Does the updates that were put off in the tables' rows of these token ids. Call it before they are read.
     pub fn catch_up<'a>(&mut self, arena: &Arena, ids: impl IntoIterator<Item = &'a u32>) -> Result<()> {
         let mut wanted = vec![false; self.tables.iter().map(|state| state.table.entries).max().unwrap_or(0)];
@@ -263,6 +262,9 @@ impl AdamW {
     }
 
     fn put_off(&mut self, arena: &Arena, wanted: impl Fn(usize) -> bool + Sync) -> Result<()> {
+        if self.tables.is_empty() {
+            return Ok(());
+        }
         let (tables, first, second) = (&mut self.tables, &mut self.first, &mut self.second);
         arena.update(|flat| {
             for state in tables {
@@ -311,55 +313,6 @@ fn cut(values: &mut [f32], offset: usize, len: usize) -> &mut [f32] {
     &mut values[offset..offset + len]
 }
 
-/// Calls `f` with the weighted sum of the sources, `len` numbers each; zeros if there is none.
-fn combine<'a>(sources: impl Iterator<Item = (&'a [f32], f32)>, len: usize, f: impl FnOnce(&[f32])) {
-    let mut sources = sources.peekable();
-    match sources.next() {
-        Some((only, 1.0)) if sources.peek().is_none() => f(only),
-        first => {
-            let mut sum = vec![0.0; len];
-            first.into_iter().chain(sources).for_each(|(row, weight)| add_scaled(&mut sum, row, weight));
-            f(&sum);
-        }
-    }
-}
-
-fn add_scaled(sum: &mut [f32], row: &[f32], weight: f32) {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for (sum, value) in sum.iter_mut().zip(row) {
-                *sum += weight * value;
-            }
-        },
-    );
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Numbers {
-    b1: f32,
-    b2: f32,
-    decay: f32,
-    step: f32,
-    correction2: f32,
-    epsilon: f32,
-    scale: f32,
-}
-
-fn update(p: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32], n: Numbers) {
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
-                let g = g * n.scale;
-                *m += (1.0 - n.b1) * (g - *m);
-                *v = n.b2 * *v + (1.0 - n.b2) * g * g;
-                *p = *p * n.decay - n.step * *m / (v.sqrt() / n.correction2 + n.epsilon);
-            }
-        },
-    );
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -384,7 +337,7 @@ mod tests {
             store.lock().clear();
             let gradient: Vec<f32> = (0..6 * WIDTH).map(|i| (i as f32 + step as f32 * 1.7).cos()).collect();
             Recorder::joint(&store, 6).record_rows(slot, &ids, &gradient, WIDTH);
-            store.lock().finish();
+            store.lock().finish().unwrap();
             adam.step(&arena, &store, (&parts, &[vec![1.0]]), 1.0 - step as f64 / 60.0, 0.5).unwrap();
             if settle(step) {
                 adam.settle(&arena).unwrap();

@@ -1,20 +1,24 @@
 //! Where the backward pass leaves the gradients of parameters.
 
-use super::{Arena, Gradient, Owner, Row, Slot, TableRows};
+use super::cuda::DeviceRows;
+use super::{Arena, Gradient, Owner, Parts, Row, Slot, TableRows};
+use candle_core::{Device, Result};
 use half::bf16;
 use rayon::prelude::*;
-use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 
 /// Gradient rows of the shared parameters (one for the joint gradient, or one a task), and one row of the heads'
-/// parameters, which belong to one task each.
+/// parameters, which belong to one task each. They are where the arena is.
 #[derive(Debug)]
 pub struct GradientStore {
     inner: Mutex<Rows>,
+    device: Device,
 }
 
 /// The numbers of a [`GradientStore`].
+///
+/// Those on a device are read and changed there by what most steps need. [`Rows::fetch`] brings them into the fields here,
+/// [`Rows::send`] puts them back.
 #[derive(Debug)]
 pub struct Rows {
     /// Flat gradient rows of the shared parameters that are no tables.
@@ -31,41 +35,65 @@ pub struct Rows {
     written: Vec<Vec<bool>>,
     /// Of each gradient row, whether anything was.
     pub(super) used: Vec<bool>,
+    /// The numbers, if they are on a device.
+    pub(super) device: Option<DeviceRows>,
+    /// Whether those of a device are in the fields here.
+    pub(super) fetched: bool,
+}
+
+/// What a step measures of its gradients.
+pub struct Measures {
+    /// Inner products of the gradient rows by part, as [`Rows::gramians`] gives them.
+    pub gramians: Vec<Vec<Vec<f64>>>,
+    /// Squared Euclidean norm of the heads' gradients.
+    pub heads_square: f64,
 }
 
 impl GradientStore {
     /// Zeroed rows in f32 for the parameters of an arena.
     pub fn new(arena: &Arena, rows: usize) -> Self {
-        Self::of(arena, vec![Row::F32(vec![0.0; arena.shared_len()]); rows])
+        Self::of(arena, rows, |_| false)
     }
 
     /// The same in bf16. Tables' and heads' gradients stay in f32.
     pub fn in_bf16(arena: &Arena, rows: usize) -> Self {
-        Self::of(arena, vec![Row::Bf16(vec![bf16::ZERO; arena.shared_len()]); rows])
+        Self::of(arena, rows, |_| true)
     }
 
     /// The same, but the first row in f32: the one that most steps follow.
     pub fn in_bf16_but_first(arena: &Arena, rows: usize) -> Self {
-        let row = |row: usize| match row {
-            0 => Row::F32(vec![0.0; arena.shared_len()]),
-            _ => Row::Bf16(vec![bf16::ZERO; arena.shared_len()]),
-        };
-        Self::of(arena, (0..rows).map(row).collect())
+        Self::of(arena, rows, |row| row > 0)
     }
 
-    fn of(arena: &Arena, shared: Vec<Row>) -> Self {
-        let rows = shared.len();
+    fn of(arena: &Arena, rows: usize, in_bf16: impl Fn(usize) -> bool) -> Self {
+        let device = DeviceRows::new(arena, (0..rows).map(&in_bf16).collect());
+        // What is on a device takes no memory here until it is fetched.
+        let (shared, heads) = match device {
+            Some(_) => (0, 0),
+            None => (arena.shared_len(), arena.len() - arena.heads_start()),
+        };
+        let row = |row: usize| match in_bf16(row) {
+            true => Row::Bf16(vec![bf16::ZERO; shared]),
+            false => Row::F32(vec![0.0; shared]),
+        };
         let tables: Vec<_> = arena.tables().iter().map(|&table| TableRows::new(table)).collect();
         let inner = Rows {
-            shared,
+            shared: (0..rows).map(row).collect(),
             tables: vec![tables; rows],
-            heads: vec![0.0; arena.len() - arena.heads_start()],
+            heads: vec![0.0; heads],
             heads_start: arena.heads_start(),
             slots: arena.entries().values().map(|entry| entry.slot).filter(|slot| slot.owner != Owner::Table).collect(),
             written: vec![vec![false; arena.entries().len()]; rows],
             used: vec![false; rows],
+            device,
+            fetched: false,
         };
-        Self { inner: Mutex::new(inner) }
+        Self { inner: Mutex::new(inner), device: arena.device().clone() }
+    }
+
+    /// Where the numbers are.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// Exclusive access to the numbers.
@@ -85,11 +113,16 @@ impl Rows {
     ///
     /// # Panics
     /// If it is a table's.
-    fn entry(&mut self, slot: Slot, row: usize) -> (Gradient<'_>, bool) {
-        let row_of_mark = if slot.owner == Owner::Head { 0 } else { row };
-        let keep = std::mem::replace(&mut self.written[row_of_mark][slot.index], true);
-        self.used[row] = true;
+    pub(super) fn entry(&mut self, slot: Slot, row: usize) -> (Gradient<'_>, bool) {
+        let keep = self.mark(slot, row);
         (self.numbers(slot, row), keep)
+    }
+
+    /// Takes note that the gradient of `slot` in row `row` is written; whether it holds anything yet.
+    pub(super) fn mark(&mut self, slot: Slot, row: usize) -> bool {
+        let row_of_mark = if slot.owner == Owner::Head { 0 } else { row };
+        self.used[row] = true;
+        std::mem::replace(&mut self.written[row_of_mark][slot.index], true)
     }
 
     fn numbers(&mut self, slot: Slot, row: usize) -> Gradient<'_> {
@@ -100,7 +133,7 @@ impl Rows {
         }
     }
 
-    /// A copy of the gradient of the parameter in `slot`, in row `row` if it is shared; zeros where no table row was
+    /// A copy of the gradient, fetched if it was on a device, of the parameter in `slot`, in row `row` if it is shared; zeros where no table row was
     /// touched.
     pub fn gradient(&self, slot: Slot, row: usize) -> Vec<f32> {
         self.whole(row)[slot.offset..slot.offset + slot.len].to_vec()
@@ -109,11 +142,10 @@ impl Rows {
     /// A copy of gradient row `row` and the heads' gradients, as long as the arena.
     pub fn whole(&self, row: usize) -> Vec<f32> {
         let shared = &self.shared[row];
-        let mut all = vec![0.0; shared.len()];
+        let mut all = vec![0.0; self.heads_start];
         if self.used[row] {
-            shared.copy(0..shared.len(), &mut all);
+            shared.copy(0..shared.len(), &mut all[..shared.len()]);
         }
-        all.resize(self.heads_start, 0.0);
         for rows in &self.tables[row] {
             let table = rows.table();
             for &touched in rows.touched() {
@@ -131,18 +163,78 @@ impl Rows {
         self.tables.iter_mut().flatten().for_each(TableRows::clear);
         self.written.iter_mut().for_each(|row| row.fill(false));
         self.used.fill(false);
+        self.fetched = false;
+        if let Some(device) = &mut self.device {
+            device.clear();
+        }
     }
 
     /// Sets to zero what no backward pass has written since [`Rows::clear`]. Needed before gradients are read.
-    pub fn finish(&mut self) {
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn finish(&mut self) -> Result<()> {
         for slot in self.slots.clone() {
             let head = slot.owner == Owner::Head;
             for row in 0..if head { 1 } else { self.shared.len() } {
                 if (head || self.used[row]) && !self.written[row][slot.index] {
-                    self.numbers(slot, row).clear();
+                    match &mut self.device {
+                        Some(device) => device.clear_slot(slot, row)?,
+                        None => self.numbers(slot, row).clear(),
+                    }
                     self.written[row][slot.index] = true;
                 }
             }
+        }
+        let used = self.used();
+        self.device.as_mut().map_or(Ok(()), |device| device.fill(&used))
+    }
+
+    /// The device that has the numbers, unless they were fetched.
+    fn away(&self) -> Option<&DeviceRows> {
+        self.device.as_ref().filter(|_| !self.fetched)
+    }
+
+    /// Brings the numbers into the fields of this struct, if they are not there anyway.
+    ///
+    /// # Errors
+    /// If they cannot be copied.
+    pub fn fetch(&mut self) -> Result<()> {
+        let used = self.used();
+        let Some(device) = self.device.as_mut().filter(|_| !self.fetched) else { return Ok(()) };
+        for row in used {
+            device.fetch(row, &mut self.shared[row], &mut self.tables[row])?;
+        }
+        self.heads = device.heads()?;
+        self.fetched = true;
+        Ok(())
+    }
+
+    /// Puts fetched numbers back, changed or not. The fields stay what they are until [`Rows::clear`].
+    ///
+    /// # Errors
+    /// If they cannot be copied.
+    pub fn send(&mut self) -> Result<()> {
+        let used = self.used();
+        let Some(device) = self.device.as_mut().filter(|_| self.fetched) else { return Ok(()) };
+        device.clear();
+        for &row in &used {
+            device.send(row, &self.shared[row], &self.tables[row])?;
+        }
+        device.fill(&used)?;
+        device.set_heads(&self.heads)?;
+        self.fetched = false;
+        Ok(())
+    }
+
+    /// What a step measures: on a device one copy of few numbers.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn measure(&self, parts: &Parts) -> Result<Measures> {
+        match self.away() {
+            Some(device) => device.measure(parts, &self.used()),
+            None => Ok(Measures { gramians: self.gramians(parts), heads_square: squares(&self.heads) }),
         }
     }
 
@@ -153,16 +245,40 @@ impl Rows {
 
     /// Multiplies the gradient of the heads' parameter in `slot`.
     ///
+    /// # Errors
+    /// If the device fails.
+    ///
     /// # Panics
     /// If it is no head's.
-    pub fn scale_head(&mut self, slot: Slot, factor: f64) {
+    pub fn scale_head(&mut self, slot: Slot, factor: f64) -> Result<()> {
+        if let Some(device) = self.device.as_mut().filter(|_| !self.fetched) {
+            return device.scale_head(slot, factor as f32);
+        }
         let own = &mut self.heads[slot.offset - self.heads_start..][..slot.len];
         own.iter_mut().for_each(|value| *value *= factor as f32);
+        Ok(())
     }
 
-    /// Squared Euclidean norm of the heads' gradients.
-    pub fn heads_square(&self) -> f64 {
-        squares(&self.heads)
+    /// A copy of the heads' gradients.
+    ///
+    /// # Errors
+    /// If they cannot be copied.
+    pub fn copy_heads(&self) -> Result<Vec<f32>> {
+        self.away().map_or_else(|| Ok(self.heads.clone()), DeviceRows::heads)
+    }
+
+    /// Replaces the heads' gradients.
+    ///
+    /// # Errors
+    /// If they cannot be copied.
+    pub fn set_heads(&mut self, heads: Vec<f32>) -> Result<()> {
+        match self.device.as_mut().filter(|_| !self.fetched) {
+            Some(device) => device.set_heads(&heads),
+            None => {
+                self.heads = heads;
+                Ok(())
+            }
+        }
     }
 
     /// Offset in the arena of the first number that is NaN or infinite in any row, and the number.
@@ -192,87 +308,4 @@ fn sum_of_squares(values: &[f32]) -> f64 {
             lanes.iter().sum::<f64>() + rest.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>()
         },
     )
-}
-
-/// Says which rows of an op's input belong to which gradient row, and where the gradients go.
-#[derive(Clone, Debug)]
-pub struct Recorder {
-    store: Arc<GradientStore>,
-    /// Shared by the recorders of all ops over the same rows.
-    spans: Arc<[Span]>,
-}
-
-/// Some rows of an op's input, and the gradient row of the next backward pass over them.
-#[derive(Debug)]
-struct Span {
-    inputs: Range<usize>,
-    row: AtomicUsize,
-}
-
-impl Recorder {
-    /// All `len` input rows belong to gradient row 0: the joint gradient.
-    pub fn joint(store: &Arc<GradientStore>, len: usize) -> Self {
-        Self::split(store, [(0, 0..len)])
-    }
-
-    /// Input rows by gradient row.
-    pub fn split(store: &Arc<GradientStore>, spans: impl IntoIterator<Item = (usize, Range<usize>)>) -> Self {
-        let span = |(row, inputs)| Span { inputs, row: AtomicUsize::new(row) };
-        Self { store: store.clone(), spans: spans.into_iter().map(span).collect() }
-    }
-
-    /// Sends what later backward passes find for the input rows of span `span` to gradient row `row`.
-    pub fn direct(&self, span: usize, row: usize) {
-        self.spans[span].row.store(row, Ordering::Relaxed);
-    }
-
-    /// Input rows by gradient row.
-    pub fn spans(&self) -> Vec<(usize, Range<usize>)> {
-        self.spans.iter().map(|span| (span.row.load(Ordering::Relaxed), span.inputs.clone())).collect()
-    }
-
-    /// Calls `add(input rows, gradient, keep)` for every gradient row that the input has rows for; `add` adds if `keep`,
-    /// and overwrites what is there if not.
-    pub fn record(&self, slot: Slot, mut add: impl FnMut(Range<usize>, Gradient, bool)) {
-        let mut rows = self.store.lock();
-        for (row, span) in self.spans().into_iter().filter(|(_, span)| !span.is_empty()) {
-            let (gradient, keep) = rows.entry(slot, row);
-            add(span, gradient, keep);
-        }
-    }
-
-    /// As [`Recorder::record`], for an `add` that always adds.
-    pub fn record_sums(&self, slot: Slot, mut add: impl FnMut(Range<usize>, &mut [f32])) {
-        self.record(slot, |rows, gradient, keep| gradient.update(keep, |sums| add(rows, sums)));
-    }
-
-    /// Adds row `i` of `dy` `[_, width]` to row `indices[i]` of the gradient of a table `[_, width]`.
-    pub fn record_rows(&self, slot: Slot, indices: &[u32], dy: &[f32], width: usize) {
-        let mut rows = self.store.lock();
-        for (row, span) in self.spans() {
-            let own = indices[span.clone()].iter().zip(dy[span.start * width..].chunks_exact(width));
-            if slot.owner == Owner::Table {
-                rows.used[row] = true;
-                let tables = &mut rows.tables[row];
-                let Some(table) = tables.iter_mut().find(|rows| rows.table().offset == slot.offset) else { continue };
-                own.for_each(|(&index, dy)| table.add(index as usize, dy));
-            } else {
-                let (gradient, keep) = rows.entry(slot, row);
-                gradient.update(keep, |gradient| {
-                    for (&index, dy) in own {
-                        let sums = gradient[index as usize * width..][..width].iter_mut();
-                        sums.zip(dy).for_each(|(sum, value)| *sum += value);
-                    }
-                });
-            }
-        }
-    }
-
-    /// Adds numbers to the gradient of the parameter in `slot`, if it has one, in row `row`.
-    pub fn add(&self, slot: Option<Slot>, row: usize, numbers: &[f32]) {
-        let Some(slot) = slot else { return };
-        let mut rows = self.store.lock();
-        let (gradient, keep) = rows.entry(slot, row);
-        gradient.update(keep, |sums| sums.iter_mut().zip(numbers).for_each(|(sum, value)| *sum += value));
-    }
 }

@@ -44,6 +44,20 @@ impl JointModel {
     /// If a tensor is absent or of a wrong shape, or a head wants a pooler that the backbone has not.
     pub fn new(
         config: BackboneConfig,
+        weights: Weights,
+        heads: Vec<(String, HeadOptions)>,
+        options: &ModelOptions,
+    ) -> Result<Self> {
+        Self::on(&Device::Cpu, config, weights, heads, options)
+    }
+
+    /// As [`JointModel::new`], on a device.
+    ///
+    /// # Errors
+    /// As [`JointModel::new`], and if the device has no memory for it.
+    pub fn on(
+        device: &Device,
+        config: BackboneConfig,
         mut weights: Weights,
         heads: Vec<(String, HeadOptions)>,
         options: &ModelOptions,
@@ -70,7 +84,7 @@ impl JointModel {
             let name = stored.get(&spec.name).unwrap_or(&spec.name).clone();
             let Weight { shape, values } = take(&mut weights, &name, &spec.shape)?;
             if is_frozen(&spec, options.freeze) || (spec.depth == Depth::Pooler && !pooler_used) {
-                constants.insert(spec.name.clone(), Tensor::from_vec(values, shape, &Device::Cpu)?);
+                constants.insert(spec.name.clone(), Tensor::from_vec(values, shape, device)?);
             } else {
                 let owner = if spec.by_token { Owner::Table } else { Owner::Shared };
                 trained.push((spec.name.clone(), Shape::from(shape), owner, values));
@@ -96,7 +110,7 @@ impl JointModel {
             }
         }
 
-        let arena = Arena::new(trained)?;
+        let arena = Arena::on(device, trained)?;
         let get = |name: &str| match constants.get(name) {
             Some(constant) => Parameter::constant(constant.clone()),
             None => arena.get(name).expect("every parameter is a constant or in the arena"),
@@ -113,7 +127,11 @@ impl JointModel {
     /// Makes later passes faster, at the price of a copy of the backbone's weights: for a model that only answers.
     /// Parameters must not change afterwards.
     pub fn fix(&mut self) -> Result<()> {
-        Ok(self.backbone.fix()?)
+        // On a device the weights are multiplied as they lie.
+        if self.device().is_cpu() {
+            self.backbone.fix()?;
+        }
+        Ok(())
     }
 
     /// The backbone's configuration.
@@ -124,6 +142,11 @@ impl JointModel {
     /// The heads by task, in order.
     pub fn heads(&self) -> &IndexMap<String, Head> {
         &self.heads
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        self.arena.device()
     }
 
     /// The trainable parameters.

@@ -1,6 +1,7 @@
 //! The losses of a batch and their backward pass.
 
 use super::pass::Director;
+use super::state_gradient::{StateGradient, StateSum};
 use crate::error::Result;
 use crate::ops;
 use candle_core::{Tensor, Var};
@@ -29,13 +30,18 @@ pub(super) struct TaskLoss {
 pub struct StateGradients<'a> {
     losses: &'a Losses,
     /// Of each task of the batch, `[its tokens, hidden]`; `None` for a task that counts nothing.
-    tasks: Vec<Option<Vec<f32>>>,
+    tasks: Vec<Option<StateGradient>>,
 }
 
 impl Losses {
     /// The mean loss of each task, in the batch's order.
     pub fn values(&self) -> Result<Vec<f32>> {
-        self.tasks.iter().map(|task| Ok(task.loss.to_scalar()?)).collect()
+        read_losses(&self.tensors().collect::<Vec<_>>())
+    }
+
+    /// The same, not read yet.
+    pub fn tensors(&self) -> impl Iterator<Item = Tensor> {
+        self.tasks.iter().map(|task| task.loss.detach())
     }
 
     /// One backward pass of the sum of the losses, each times its weight. Adds to the gradient store of the forward pass.
@@ -56,7 +62,7 @@ impl Losses {
         let states = |(task, &weight): (&TaskLoss, &f64)| {
             let Some(leaf) = task.leaf.as_ref().filter(|_| weight != 0.0) else { return Ok(None) };
             let gradients = (&task.loss * weight)?.backward()?;
-            gradients.get(leaf).map(|own| Ok(own.flatten_all()?.to_vec1()?)).transpose()
+            gradients.get(leaf).map(StateGradient::new).transpose()
         };
         let tasks = self.tasks.iter().zip(weights).map(states).collect::<Result<_>>()?;
         Ok(StateGradients { losses: self, tasks })
@@ -66,14 +72,16 @@ impl Losses {
 impl StateGradients<'_> {
     /// Inner products of the gradients of two tasks, in the batch's order. Tasks with other inputs share no state: theirs
     /// is 0.
-    pub fn gramian(&self) -> Vec<Vec<f64>> {
+    ///
+    /// # Errors
+    /// If the device fails that has them.
+    pub fn gramian(&self) -> Result<Vec<Vec<f64>>> {
         let tasks = self.losses.tasks.iter().zip(&self.tasks);
-        let product = |(a, x): (&TaskLoss, &Option<Vec<f32>>), (b, y): (&TaskLoss, &Option<Vec<f32>>)| match (x, y) {
-            (Some(x), Some(y)) if a.tokens == b.tokens => {
-                x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
-            }
-            _ => 0.0,
-        };
+        let product =
+            |(a, x): (&TaskLoss, &Option<StateGradient>), (b, y): (&TaskLoss, &Option<StateGradient>)| match (x, y) {
+                (Some(x), Some(y)) if a.tokens == b.tokens => x.dot(y),
+                _ => Ok(0.0),
+            };
         tasks.clone().map(|a| tasks.clone().map(|b| product(a, b)).collect()).collect()
     }
 
@@ -91,9 +99,8 @@ impl StateGradients<'_> {
         }
         let places = places(tasks);
         let passes = if rows.is_some() { places.iter().map(|place| place.turn + 1).max().unwrap_or(1) } else { 1 };
-        let (_, width) = hidden.dims2()?;
         for pass in 0..passes {
-            let mut gradient = vec![0.0; hidden.elem_count()];
+            let mut sum = StateSum::zeros(hidden)?;
             for (((task, place), own), &weight) in tasks.iter().zip(&places).zip(&self.tasks).zip(weights) {
                 if let Some(rows) = rows {
                     if place.turn != pass {
@@ -101,13 +108,21 @@ impl StateGradients<'_> {
                     }
                     rows.direct(place.span, task.task);
                 }
-                let sums = &mut gradient[task.tokens.start * width..task.tokens.end * width];
-                let own = own.iter().flatten();
-                sums.iter_mut().zip(own).for_each(|(sum, value)| *sum += weight as f32 * value);
+                if let Some(own) = own {
+                    sum.add(&task.tokens, own, weight)?;
+                }
             }
-            ops::seed(hidden, Tensor::from_vec(gradient, hidden.shape(), hidden.device())?)?.backward()?;
+            ops::seed(hidden, sum.tensor(hidden)?)?.backward()?;
         }
         Ok(())
+    }
+}
+
+/// The values of losses, with one copy where they are on a device.
+pub fn read_losses(losses: &[Tensor]) -> Result<Vec<f32>> {
+    match losses.first() {
+        Some(first) if !first.device().is_cpu() => Ok(Tensor::stack(losses, 0)?.to_vec1()?),
+        _ => losses.iter().map(|loss| Ok(loss.to_scalar()?)).collect(),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::data::packing::Batch;
 use crate::gradient::{GradientStore, Recorder};
 use crate::ops::{Dropout, Noise, Precision};
-use candle_core::{DType, Device, Result, Var};
+use candle_core::{DType, Result, Var};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -123,7 +123,7 @@ impl Pass {
                 spans.extend(rows.of(task.task).into_iter().zip(rows.cut(&task.tokens, middle)));
             }
         }
-        let root = Var::zeros(1, DType::F32, &Device::Cpu)?;
+        let root = Var::zeros(1, DType::F32, store.device())?;
         let tokens = Recorder::split(store, spans);
         Ok(Self { recording: Some(Recording { store: store.clone(), root, rows, tokens }), noise, ..Self::default() })
     }

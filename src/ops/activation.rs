@@ -153,6 +153,10 @@ pub fn activation(x: &Tensor, function: Activation) -> Result<Tensor> {
     if composed::needed(x)? {
         return composed::activation(x, function);
     }
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return super::cuda::activation(x, function);
+    }
     x.contiguous()?.apply_op1(Elementwise(function))
 }
 

@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tenso
 /// `x`, but tracked: candle runs the backward pass of an op only if something before it is tracked, and parameters
 /// in the arena are not. `root` is any variable; it gets no gradient.
 pub fn anchor(x: &Tensor, root: &candle_core::Var) -> Result<Tensor> {
-    if composed::needed(x)? {
+    if composed::needed(x)? || !x.device().is_cpu() {
         return composed::anchor(x, root);
     }
     x.contiguous()?.apply_op2(root.as_tensor(), Anchor)
@@ -36,7 +36,7 @@ pub fn seed(x: &Tensor, gradient: Tensor) -> Result<Tensor> {
     if x.shape() != gradient.shape() {
         candle_core::bail!("seed: a gradient {:?} for {:?}", gradient.shape(), x.shape());
     }
-    if composed::needed(x)? {
+    if composed::needed(x)? || !x.device().is_cpu() {
         return composed::seed(x, &gradient);
     }
     x.apply_op1(Seed(gradient))

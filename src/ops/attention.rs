@@ -50,6 +50,13 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Resu
     if composed::needed(q)? {
         return composed::attention(q, k, v, &options);
     }
+    #[cfg(feature = "cuda")]
+    if q.device().is_cuda() {
+        return match super::cuda::possible(&options, width) {
+            true => super::cuda::attention(q, k, v, options),
+            false => composed::attention(q, k, v, &options),
+        };
+    }
     q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, Op { width, options })
 }
 

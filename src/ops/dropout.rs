@@ -9,6 +9,8 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 pub fn dropout(x: &Tensor, dropout: Option<Dropout>) -> Result<Tensor> {
     match dropout.filter(|d| d.p() > 0.0) {
         Some(dropout) if composed::needed(x)? => composed::dropout(x, dropout, 0),
+        #[cfg(feature = "cuda")]
+        Some(dropout) if x.device().is_cuda() => super::cuda::dropout(x, dropout),
         Some(dropout) => x.contiguous()?.apply_op1(Masked(dropout)),
         None => Ok(x.clone()),
     }

@@ -39,6 +39,10 @@ pub fn embedding(tables: EmbeddingTables, root: Option<&Var>, recorder: Option<&
     if composed::needed(root.map_or(&first.value, Var::as_tensor))? {
         return composed::embedding(tables, root, recorder);
     }
+    #[cfg(feature = "cuda")]
+    if first.value.device().is_cuda() {
+        return super::cuda::embedding(tables, root, recorder);
+    }
     let device = first.value.device().clone();
     let op = Embedding { tables, width, tokens, recorder: recorder.cloned() };
     match root {

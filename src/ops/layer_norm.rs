@@ -31,6 +31,10 @@ pub fn layer_norm(
     if composed::needed(x)? {
         return composed::layer_norm(x, weight, bias, epsilon, recorder);
     }
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return super::cuda::layer_norm(x, weight, bias, epsilon, recorder);
+    }
     let op =
         LayerNorm { weight: weight.clone(), bias: bias.clone(), epsilon: epsilon as f32, recorder: recorder.cloned() };
     x.contiguous()?.apply_op1(op)

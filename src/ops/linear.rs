@@ -29,6 +29,10 @@ pub fn linear(x: &Tensor, weight: &Parameter, bias: Option<&Parameter>, recorder
     if composed::needed(x)? {
         return composed::linear(x, weight, bias, recorder);
     }
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return super::cuda::linear(x, weight, bias, recorder);
+    }
     let op = Linear { weight: weight.clone(), bias: bias.cloned(), inputs, outputs, recorder: recorder.cloned() };
     x.contiguous()?.apply_op1(op)
 }

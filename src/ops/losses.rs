@@ -35,6 +35,10 @@ pub fn cross_entropy(logits: &Tensor, options: CrossEntropy) -> Result<Tensor> {
     if composed::needed(logits)? {
         return composed::cross_entropy(logits, op.shares(rows));
     }
+    #[cfg(feature = "cuda")]
+    if logits.device().is_cuda() {
+        return super::cuda::cross_entropy(logits, op.options);
+    }
     logits.contiguous()?.apply_op1(op)
 }
 
@@ -147,6 +151,10 @@ pub fn bce_with_logits(logits: &Tensor, targets: Vec<f32>, label_weights: Option
         let weights = weights.iter().copied().cycle().take(targets.len()).collect();
         return composed::bce_with_logits(logits, targets, weights);
     }
+    #[cfg(feature = "cuda")]
+    if logits.device().is_cuda() {
+        return super::cuda::bce_with_logits(logits, targets, weights);
+    }
     logits.contiguous()?.apply_op1(Pointwise {
         targets,
         weights,
@@ -166,6 +174,10 @@ pub fn mse(values: &Tensor, targets: Vec<f32>) -> Result<Tensor> {
     }
     if composed::needed(values)? {
         return composed::mse(values, targets);
+    }
+    #[cfg(feature = "cuda")]
+    if values.device().is_cuda() {
+        return super::cuda::mse(values, targets);
     }
     values.contiguous()?.apply_op1(Pointwise {
         targets,

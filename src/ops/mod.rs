@@ -11,6 +11,8 @@ mod attention_head;
 mod blocks;
 mod buffers;
 mod composed;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod dropout;
 mod embedding;
 mod encoder;

@@ -30,6 +30,10 @@ pub fn pool(x: &Tensor, starts: &[u32], kind: PoolKind) -> Result<Tensor> {
     if composed::needed(x)? {
         return composed::pool(x, starts, kind);
     }
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return super::cuda::pool(x, starts, kind);
+    }
     x.contiguous()?.apply_op1(Pool { starts: starts.to_vec(), width, kind })
 }
 

@@ -62,6 +62,12 @@ impl Dropout {
         self.p
     }
 
+    /// What draws the mask elsewhere: 16 bits below the first number are zeros; the key and the stream of the counter.
+    #[cfg(feature = "cuda")]
+    pub(super) fn draw(&self) -> (u32, [u32; 2], u32) {
+        (self.threshold(), self.key, self.stream)
+    }
+
     /// `to = mask · from`, rounded; the first number is element `first`. A mask's factors are 0 and 1/(1-p).
     #[inline(always)]
     pub fn mask<S: Number>(&self, first: u64, from: &[f32], to: &mut [S]) {

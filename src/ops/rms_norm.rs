@@ -24,6 +24,10 @@ pub fn rms_norm(x: &Tensor, weight: &Parameter, epsilon: f64, recorder: Option<&
     if composed::needed(x)? {
         return composed::rms_norm(x, weight, epsilon, recorder);
     }
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return super::cuda::rms_norm(x, weight, epsilon, recorder);
+    }
     let op = RmsNorm { weight: weight.clone(), epsilon: epsilon as f32, recorder: recorder.cloned() };
     x.contiguous()?.apply_op1(op)
 }

@@ -22,6 +22,10 @@ pub fn rotary(x: &Tensor, positions: &[u32], heads: usize, base: f64) -> Result<
     if composed::needed(x)? {
         return composed::rotary(x, &turns, d);
     }
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return super::cuda::rotary(x, &turns, d);
+    }
     x.contiguous()?.apply_op1(Rotary { turns, width, d })
 }
 

@@ -16,6 +16,10 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     if composed::needed(gate)? {
         return composed::swiglu(gate, up);
     }
+    #[cfg(feature = "cuda")]
+    if gate.device().is_cuda() {
+        return super::cuda::swiglu(gate, up);
+    }
     gate.contiguous()?.apply_op2(&up.contiguous()?, SwiGlu)
 }
 

@@ -9,6 +9,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::hub::HubFiles;
 use crate::recipe::Balance;
 use crate::train::{Event, MemoryPlan, Observer, Prepared, PreparedTask, Run, SEARCH_FILE, Trial, answer};
+use candle_core::Device;
 use indexmap::IndexMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,8 @@ pub(super) struct Surroundings<'a> {
     pub folder: &'a StudyFolder,
     /// The recipe's backbone.
     pub backbone: &'a HubFiles,
+    /// What computes.
+    pub device: &'a Device,
     /// Tokens that are known already.
     pub cache: Option<&'a TokenCache>,
     /// Whether to stop.
@@ -73,7 +76,8 @@ pub(super) fn execute(
         result.failed = Some("the run that it goes on from did not get through".into());
         return around.folder.save(planned, result).map(Some);
     }
-    let prepared = Prepared::with_cache(recipe, backbone, around.cache)?;
+    let mut prepared = Prepared::with_cache(recipe, backbone, around.cache)?;
+    prepared.device = around.device.clone();
     let mut run = Run::start(prepared, &folder)?;
     let parts = run.trainer().parts().to_vec();
     let mut watch = Watch::new(around, &parts, told);

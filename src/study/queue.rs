@@ -7,6 +7,7 @@ use crate::checkpoint::CHECKPOINT_FOLDER;
 use crate::data::TokenCache;
 use crate::error::{Error, Problem, Result};
 use crate::hub::HubFiles;
+use candle_core::Device;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -33,6 +34,8 @@ pub enum Progress<'a> {
 pub struct Means<'a> {
     /// The recipe's backbone.
     pub backbone: &'a HubFiles,
+    /// What computes.
+    pub device: &'a Device,
     /// Tokens that are known already.
     pub cache: Option<&'a TokenCache>,
     /// Runs at once.
@@ -137,6 +140,7 @@ fn work(
         let around = Surroundings {
             folder,
             backbone: means.backbone,
+            device: means.device,
             cache: means.cache,
             stop: means.stop,
             threads: means.threads,

@@ -1,7 +1,7 @@
 //! What a step of one task alone would do to the losses of the others: task affinity (TAG, Fifty et al. 2021).
 
 use super::Trainer;
-use crate::data::Batch;
+use super::pieces::Piece;
 use crate::error::Result;
 use crate::gradient::Rows;
 use crate::model::GradientRows;
@@ -21,7 +21,7 @@ impl Trainer {
         rows: &Rows,
         kind: GradientRows,
         factor: f64,
-        step: (u64, &[Batch]),
+        step: (u64, &[Piece<'_>]),
     ) -> Result<Affinity> {
         let tasks = self.tasks.len();
         let losses = || Ok::<_, crate::Error>(self.losses_again(step, Precision::F32)?.means());

@@ -26,7 +26,7 @@ pub struct MemoryPlan {
 /// What the program, its tokenizer and the loading of data need beside the data, measured.
 const PROGRAM: usize = 100 << 20;
 /// Numbers of f32.
-const FLOAT: usize = 4;
+pub(super) const FLOAT: usize = 4;
 /// Tokens of a batch in evaluations.
 const EVALUATION: usize = super::evaluate::BATCH_TOKENS;
 
@@ -73,19 +73,8 @@ impl MemoryPlan {
     }
 
     fn activations(prepared: &Prepared, model: &JointModel, tokens: usize, hidden: usize, inner: usize) -> usize {
-        let training = &prepared.recipe.training;
-        let number = match training.dtype {
-            TrainingDtype::F32 => FLOAT,
-            TrainingDtype::Bf16 => 2,
-        };
-        // As `ops::encoder` keeps and needs them.
-        let kept = (7 * hidden + inner) * number;
-        let passing = (7 * hidden + 2 * inner) * number + 4 * hidden * FLOAT;
-        let layers = model.trained_layers();
-        let a_token = match training.recompute {
-            true => layers * hidden * FLOAT + kept.min(layers * kept) + passing,
-            false => layers * kept + passing,
-        } + 5 * hidden * FLOAT;
+        let number = number(prepared.recipe.training.dtype);
+        let a_token = a_token(prepared, model);
         // Weights as operands of one layer's products, and the input of a weight's gradient.
         let operands = (12 * hidden * hidden + tokens * inner) * number;
         let step = tokens * a_token + operands;
@@ -96,7 +85,31 @@ impl MemoryPlan {
     }
 }
 
-fn gradient_numbers(arena: &Arena, rows: usize, tokens: usize) -> usize {
+/// Bytes of a number of the layers' products.
+pub(super) fn number(dtype: TrainingDtype) -> usize {
+    match dtype {
+        TrainingDtype::F32 => FLOAT,
+        TrainingDtype::Bf16 => 2,
+    }
+}
+
+/// What a step keeps and needs for each token.
+pub(super) fn a_token(prepared: &Prepared, model: &JointModel) -> usize {
+    let training = &prepared.recipe.training;
+    let (hidden, inner) = (model.config().hidden(), model.config().inner());
+    let number = number(training.dtype);
+    // As `ops::encoder` keeps and needs them.
+    let kept = (7 * hidden + inner) * number;
+    let passing = (7 * hidden + 2 * inner) * number + 4 * hidden * FLOAT;
+    let layers = model.trained_layers();
+    let own = match training.recompute {
+        true => layers * hidden * FLOAT + kept.min(layers * kept) + passing,
+        false => layers * kept + passing,
+    };
+    own + 5 * hidden * FLOAT
+}
+
+pub(super) fn gradient_numbers(arena: &Arena, rows: usize, tokens: usize) -> usize {
     let table = |table: &crate::gradient::Table| table.width * table.entries.min(tokens);
     let tables: usize = arena.tables().iter().map(table).sum();
     rows * (arena.shared_len() + tables) + arena.len() - arena.heads_start()

@@ -2,13 +2,16 @@
 
 mod affinity;
 mod answers;
+mod blame;
 mod conflicts;
+mod device_memory;
 mod draw;
 mod evaluate;
 mod export;
 mod feed;
 mod length;
 mod memory;
+mod pieces;
 mod prepare;
 mod progress;
 mod run;
@@ -24,6 +27,7 @@ mod weighing;
 pub use affinity::Affinity;
 pub use answers::Answers;
 pub use conflicts::{Conflicts, Persistent};
+pub use device_memory::DevicePlan;
 pub use evaluate::{Scores, answer, evaluate};
 pub use export::export;
 pub use length::Drawn;

@@ -7,6 +7,7 @@ use crate::hub::HubFiles;
 use crate::metrics::Metric;
 use crate::model::{BackboneConfig, HeadOptions, JointModel, ModelOptions};
 use crate::recipe::{Balanced, ClassWeights, Recipe, Task, TaskType};
+use candle_core::Device;
 use indexmap::IndexMap;
 
 /// A recipe with its data read and tokenized.
@@ -25,6 +26,8 @@ pub struct Prepared {
     pub tasks: Vec<PreparedTask>,
     /// The tasks that label the same training inputs: their rows are drawn together and go through the backbone once.
     pub groups: Vec<Vec<usize>>,
+    /// Where models compute: the CPU unless said otherwise.
+    pub device: Device,
 }
 
 /// One task with its data read and tokenized.
@@ -71,7 +74,7 @@ impl Prepared {
         let tasks = recipe.tasks.iter().map(|(name, task)| PreparedTask::new(name, task, examples));
         let tasks: Vec<PreparedTask> = tasks.collect::<Result<_>>()?;
         let groups = super::draw::groups(&tasks, &recipe);
-        Ok(Self { recipe, backbone, config, config_json, tokenizer, tasks, groups })
+        Ok(Self { recipe, backbone, config, config_json, tokenizer, tasks, groups, device: Device::Cpu })
     }
 
     /// The model at the start of training.
@@ -84,7 +87,7 @@ impl Prepared {
         let heads = self.tasks.iter().map(|task| (task.data.name.clone(), task.head.clone())).collect();
         let options =
             ModelOptions { freeze: self.recipe.backbone.freeze, seed: self.recipe.training.seed, trained_heads: false };
-        JointModel::new(self.config.clone(), weights, heads, &options)
+        JointModel::on(&self.device, self.config.clone(), weights, heads, &options)
     }
 
     /// Class counts and lengths of every task.

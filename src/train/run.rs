@@ -1,13 +1,14 @@
 //! A whole run: steps, evaluations, saved states, the best weights at the end.
 
 use super::conflicts::Watch;
+use super::device_memory::explain;
 use super::feed::Feed;
 use super::progress::{Evaluation, Event, Observer, StepEvent};
 use super::scoring::{main_scores, mean_score, scores, scores_in};
 use super::search::{Budget, search};
 use super::state::{Position, RunState, StateArrays, save_state};
 use super::telemetry::step_line;
-use super::{LearningRate, MemoryPlan, Prepared, Trainer, export};
+use super::{DevicePlan, LearningRate, MemoryPlan, Prepared, Trainer, export};
 use crate::balance::Needs;
 use crate::checkpoint::{CHECKPOINT_FOLDER, MODEL_FILE, Manifest, TrainingInfo};
 use crate::data::Sampler;
@@ -109,6 +110,9 @@ impl Run {
     fn new(prepared: Prepared, folder: &Path) -> Result<Self> {
         let recipe = &prepared.recipe;
         let mut trainer = Trainer::new(prepared.model()?, recipe);
+        if let Some(tokens) = DevicePlan::new(&prepared, trainer.layout()).map_or(Ok(None), |plan| plan.pieces())? {
+            trainer.divide_batches(tokens);
+        }
         let sampler = prepared.sampler()?;
         let steps = prepared.steps()?;
         let rounds = if recipe.training.steps.is_some() { 1.0 } else { recipe.training.epochs.max(1.0) };
@@ -155,6 +159,11 @@ impl Run {
     /// How much memory the run needs.
     pub fn memory(&self) -> MemoryPlan {
         MemoryPlan::new(&self.prepared, self.trainer.layout())
+    }
+
+    /// Tokens of a pass, where the device has too little memory for whole batches.
+    pub fn divided(&self) -> Option<usize> {
+        self.trainer.divided()
     }
 
     /// What the run was started from.
@@ -240,7 +249,9 @@ impl Run {
     fn step(&mut self, feed: &Feed, observer: &mut dyn Observer) -> Result<()> {
         let (batches, sampler) = feed.next();
         let factor = self.rate.factor(self.position.step);
-        let report = self.trainer.step(&batches, factor)?;
+        let most = batches.iter().map(|batch| batch.packed.tokens()).max().unwrap_or(0);
+        let most = self.trainer.divided().map_or(most, |tokens| tokens.min(most));
+        let report = self.trainer.step(&batches, factor).map_err(|error| explain(error, most))?;
         self.position.step += 1;
         self.position.sampler = Some(sampler);
         self.position.tokens += report.tokens as u64;

@@ -1,15 +1,17 @@
 //! One optimizer step: forward, losses, backward, balancing weights, clip, update.
 
+use super::blame::not_finite;
+use super::pieces::Piece;
 use super::weighing::{
     History, MeanLosses, Plan, Weighing, block, half_shares, halves, keep_present, present, quadratic, spread, sum,
     tasks_only,
 };
 use super::{Affinity, Conflicts, Trainer};
 use crate::balance::{Measured, Needs};
-use crate::data::Batch;
-use crate::error::{Error, Result};
-use crate::gradient::Rows;
-use crate::model::{GradientRows, Pass};
+use crate::data::{Batch, TaskBatch};
+use crate::error::Result;
+use crate::gradient::{Measures, Rows};
+use crate::model::{GradientRows, Pass, read_losses};
 use crate::ops::{Noise, Precision};
 use crate::recipe::Level;
 
@@ -45,11 +47,12 @@ impl Trainer {
     /// follows its own loss.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] before anything is changed, if a loss or gradient is NaN or infinite.
+    /// [`Error::NotFinite`](crate::Error::NotFinite) before anything is changed, if a loss or gradient is NaN or infinite.
     pub fn step(&mut self, batches: &[Batch], factor: f64) -> Result<StepReport> {
         let done = self.optimizer.steps();
         let (unsolved, _) = self.balance.unsolved();
-        let plan = self.plan(done + 1, batches.len());
+        let pieces = self.pieces(batches);
+        let plan = self.plan(done + 1, pieces.len());
         let validation = self.validation.as_ref().filter(|_| plan.validation).map(|source| source(done + 1));
         self.store.lock().clear();
         let read = batches.iter().chain(&validation).flat_map(|batch| &batch.packed.ids);
@@ -59,20 +62,26 @@ impl Trainer {
         let scale = 1.0 / (tasks * batches.len()) as f64;
         // Of the mean loss over the batches.
         let mean_scale = 1.0 / tasks as f64;
-        let mut seen = MeanLosses::new(tasks);
+        let (mut seen, mut unread) = (MeanLosses::new(tasks), Vec::new());
+        let late = self.reads_losses_late(plan.weighing);
         let mut weights = Vec::new();
-        for (index, batch) in batches.iter().enumerate() {
-            let pass = self.pass((done, index), batch, batches.len(), plan.rows)?;
+        for (index, piece) in pieces.iter().enumerate() {
+            let batch = &*piece.batch;
+            let pass = self.pass((done, index), batch, pieces.len(), plan.rows)?;
             let losses = self.model.losses(batch, &pass)?;
-            let values = losses.values()?;
-            if let Some((task, &value)) = batch.tasks.iter().zip(&values).find(|(_, value)| !value.is_finite()) {
-                return Err(not_finite(done + 1, &self.tasks[task.task], "the loss", value));
+            if late {
+                seen.expect(piece);
+                unread.extend(losses.tensors());
+            } else {
+                self.see(piece, &losses.values()?, &mut seen)?;
             }
-            seen.add(batch, &values);
             let of_batch = |of_task: &dyn Fn(usize) -> f64| -> Vec<f64> {
                 batch.tasks.iter().map(|task| of_task(task.task)).collect()
             };
-            let scales = of_batch(&|task| scale * self.weights[task]);
+            let with_shares = |of_task: &dyn Fn(usize) -> f64| -> Vec<f64> {
+                of_batch(of_task).into_iter().zip(&piece.shares).map(|(scale, share)| scale * share).collect()
+            };
+            let scales = with_shares(&|task| scale * self.weights[task]);
             match plan.weighing {
                 Weighing::Before => {
                     let own = self.balance.weights(&seen.of_last(&self.weights), &[]);
@@ -80,7 +89,7 @@ impl Trainer {
                         // Its last weights count for the trunk; heads follow their own losses in every step.
                         losses.heads(&scales)?.backward(&of_batch(&|task| own[0][task]))?;
                     } else {
-                        losses.backward(&of_batch(&|task| scale * self.weights[task] * own[0][task]))?;
+                        losses.backward(&with_shares(&|task| scale * self.weights[task] * own[0][task]))?;
                     }
                     // Weights that never change may meet a task in one batch of the step and not in the next.
                     keep_present(&mut weights, own, batch);
@@ -88,7 +97,7 @@ impl Trainer {
                 Weighing::States => {
                     let states = losses.heads(&scales)?;
                     let order: Vec<usize> = batch.tasks.iter().map(|task| task.task).collect();
-                    let gramian = spread(&states.gramian(), &order, tasks);
+                    let gramian = spread(&states.gramian()?, &order, tasks);
                     let observed = seen.of_last(&self.weights);
                     let measured = Measured { gramian: present(&gramian, &observed, scale), ..Measured::default() };
                     weights = self.balance.weights(&observed, &[measured]);
@@ -97,6 +106,12 @@ impl Trainer {
                 Weighing::After => losses.backward(&scales)?,
             }
         }
+        let mut unread = &read_losses(&unread)?[..];
+        for piece in pieces.iter().filter(|_| late) {
+            let (own, rest) = unread.split_at(piece.batch.tasks.len());
+            self.see(piece, own, &mut seen)?;
+            unread = rest;
+        }
         if let Some(batch) = &validation {
             self.validate(batch, mean_scale, done + 1)?;
         }
@@ -104,11 +119,11 @@ impl Trainer {
         let losses = seen.weighted(&self.weights);
         let store = self.store.clone();
         let mut rows = store.lock();
-        rows.finish();
-        let mut gramians = rows.gramians(&self.parts);
-        if !gramians.iter().flatten().flatten().sum::<f64>().is_finite() || !rows.heads_square().is_finite() {
+        rows.finish()?;
+        let Measures { mut gramians, mut heads_square } = rows.measure(&self.parts)?;
+        if !gramians.iter().flatten().flatten().sum::<f64>().is_finite() || !heads_square.is_finite() {
             drop(rows);
-            return Err(self.blame(done, batches));
+            return Err(self.blame(done, &pieces));
         }
         let conflicts = plan.conflicts.then(|| {
             let of_loss = |task: usize| match plan.weighing {
@@ -121,11 +136,15 @@ impl Trainer {
             (whole, if self.by_layer { gramians.iter().map(of_part).collect() } else { Vec::new() })
         });
 
-        let affinity = plan.affinity.then(|| self.affinity(&rows, plan.rows, factor, (done, batches))).transpose()?;
+        let affinity = plan.affinity.then(|| self.affinity(&rows, plan.rows, factor, (done, &pieces))).transpose()?;
 
         let mut row_weights = vec![vec![1.0f32; gramians[0].len()]; gramians.len()];
         if plan.weighing == Weighing::After {
-            weights = self.weigh(&mut rows, &mut gramians, &losses, mean_scale, (plan.rows, batches));
+            let here = self.reads_numbers();
+            if here {
+                rows.fetch()?;
+            }
+            weights = self.weigh(&mut rows, &mut gramians, &losses, mean_scale, (plan.rows, &pieces));
             let halves = matches!(plan.rows, GradientRows::Halves { .. });
             for (part, row_weights) in row_weights.iter_mut().enumerate() {
                 let weights = &weights[part.min(weights.len() - 1)];
@@ -134,21 +153,25 @@ impl Trainer {
             }
             if !self.balance.needs().reads_gradients() {
                 for (task, slot) in self.model.head_slots() {
-                    rows.scale_head(slot, weights[0][task]);
+                    rows.scale_head(slot, weights[0][task])?;
                 }
+                heads_square = rows.measure(&self.parts)?.heads_square;
             }
             if self.combine(&mut rows, &row_weights) {
                 row_weights.iter_mut().flatten().for_each(|w| *w = 1.0);
                 gramians = rows.gramians(&self.parts);
             }
+            if here {
+                rows.send()?;
+            }
         }
         let shared: f64 = gramians.iter().zip(&row_weights).map(|(gramian, w)| quadratic(gramian, w)).sum();
         // Rounding may leave opposite gradients below zero; a NaN must stay one.
         let shared = if shared < 0.0 { 0.0 } else { shared };
-        let gradient_norm = (shared + rows.heads_square()).sqrt();
+        let gradient_norm = (shared + heads_square).sqrt();
         if !gradient_norm.is_finite() {
             drop(rows);
-            return Err(self.blame(done, batches));
+            return Err(self.blame(done, &pieces));
         }
         // As PyTorch's clip_grad_norm_.
         let clip = if self.clip > 0.0 { (self.clip / (gradient_norm + 1e-6)).min(1.0) } else { 1.0 };
@@ -159,7 +182,7 @@ impl Trainer {
         }
         if plan.again {
             self.optimizer.catch_up(self.model.arena(), batches.iter().flat_map(|batch| &batch.packed.ids))?;
-            let after = self.losses_again((done, batches), self.precision)?.weighted(&self.weights);
+            let after = self.losses_again((done, &pieces), self.precision)?.weighted(&self.weights);
             self.balance.after(&after);
         }
 
@@ -223,10 +246,10 @@ impl Trainer {
         gramians: &mut Vec<Vec<Vec<f64>>>,
         losses: &[Option<f64>],
         scale: f64,
-        (kind, batches): (GradientRows, &[Batch]),
+        (kind, pieces): (GradientRows, &[Piece]),
     ) -> Vec<Vec<f64>> {
         let tasks = self.tasks.len();
-        let shares = half_shares(batches, tasks);
+        let shares = half_shares(pieces, tasks);
         let parts = self.balance.parts();
         let fold = |gramians: &[Vec<Vec<f64>>]| if parts == 1 { vec![sum(gramians)] } else { gramians.to_vec() };
         let measured = |gramians: &[Vec<Vec<f64>>]| -> Vec<Measured> {
@@ -269,6 +292,11 @@ impl Trainer {
         }
     }
 
+    /// Whether the balancing method looks at every number of the gradient rows, which is done on the host.
+    fn reads_numbers(&self) -> bool {
+        !matches!(self.history, History::None) || self.balance.elements(0).is_some()
+    }
+
     /// Combines gradient rows number by number, for a method that does; whether it did.
     fn combine(&self, rows: &mut Rows, weights: &[Vec<f32>]) -> bool {
         let part = |part: usize| self.balance.elements(part.min(self.balance.parts() - 1));
@@ -286,32 +314,51 @@ impl Trainer {
         let heads = {
             let mut rows = self.store.lock();
             // Heads of absent tasks still hold what they had in another step.
-            rows.finish();
-            rows.heads.clone()
+            rows.finish()?;
+            rows.copy_heads()?
         };
         let rows = GradientRows::Tasks { first: self.tasks.len() };
-        let pass = Pass::recording(&self.store, batch, None, rows)?;
-        let pass = pass.in_precision(self.precision).recomputing(self.recompute);
-        let scales: Vec<f64> = batch.tasks.iter().map(|task| scale * self.weights[task.task]).collect();
-        let losses = self.model.losses(batch, &pass)?;
-        for (task, value) in batch.tasks.iter().zip(losses.values()?) {
-            if !value.is_finite() {
-                return Err(not_finite(step, &self.tasks[task.task], "the validation loss", value));
+        for piece in self.pieces(std::slice::from_ref(batch)) {
+            let pass = Pass::recording(&self.store, &piece.batch, None, rows)?;
+            let pass = pass.in_precision(self.precision).recomputing(self.recompute);
+            let of_task = |(task, share): (&TaskBatch, &f64)| scale * self.weights[task.task] * share;
+            let scales: Vec<f64> = piece.batch.tasks.iter().zip(&piece.shares).map(of_task).collect();
+            let losses = self.model.losses(&piece.batch, &pass)?;
+            for (task, value) in piece.batch.tasks.iter().zip(losses.values()?) {
+                if !value.is_finite() {
+                    return Err(not_finite(step, &self.tasks[task.task], "the validation loss", value));
+                }
             }
+            losses.backward(&scales)?;
         }
-        losses.backward(&scales)?;
-        self.store.lock().heads = heads;
-        Ok(())
+        Ok(self.store.lock().set_heads(heads)?)
     }
 
     /// The losses of the step's batches once more, with the same dropout.
-    pub(super) fn losses_again(&self, (done, batches): (u64, &[Batch]), precision: Precision) -> Result<MeanLosses> {
+    pub(super) fn losses_again(&self, (done, pieces): (u64, &[Piece]), precision: Precision) -> Result<MeanLosses> {
         let mut seen = MeanLosses::new(self.tasks.len());
-        for (index, batch) in batches.iter().enumerate() {
-            let pass = Pass::observing(self.noise((done, index), batches.len())).in_precision(precision);
-            seen.add(batch, &self.model.losses(batch, &pass)?.values()?);
+        for (index, piece) in pieces.iter().enumerate() {
+            let pass = Pass::observing(self.noise((done, index), pieces.len())).in_precision(precision);
+            seen.add(piece, &self.model.losses(&piece.batch, &pass)?.values()?);
         }
         Ok(seen)
+    }
+
+    /// Whether the losses' values are not needed before the backward pass. On a device they are read after it then: the host
+    /// goes on to launch work, and waits once a step.
+    fn reads_losses_late(&self, weighing: Weighing) -> bool {
+        let needless = weighing == Weighing::After || (weighing == Weighing::Before && self.balance.is_constant());
+        !self.model.device().is_cpu() && needless
+    }
+
+    /// Takes note of the losses of a batch.
+    fn see(&self, piece: &Piece, values: &[f32], seen: &mut MeanLosses) -> Result<()> {
+        let mut losses = piece.batch.tasks.iter().zip(values);
+        if let Some((task, &value)) = losses.find(|(_, value)| !value.is_finite()) {
+            return Err(not_finite(self.optimizer.steps() + 1, &self.tasks[task.task], "the loss", value));
+        }
+        seen.add(piece, values);
+        Ok(())
     }
 
     /// The noise of batch `index` of `batches` after `done` steps.
@@ -319,40 +366,8 @@ impl Trainer {
         Noise::new(self.seed, done * batches as u64 + index as u64)
     }
 
-    fn pass(&self, at: (u64, usize), batch: &Batch, batches: usize, rows: GradientRows) -> Result<Pass> {
+    pub(super) fn pass(&self, at: (u64, usize), batch: &Batch, batches: usize, rows: GradientRows) -> Result<Pass> {
         let pass = Pass::recording(&self.store, batch, Some(self.noise(at, batches)), rows)?;
         Ok(pass.in_precision(self.precision).recomputing(self.recompute))
     }
-
-    /// Runs the backward pass of one task at a time, with the same dropout, to find whose gradient is not finite.
-    fn blame(&self, done: u64, batches: &[Batch]) -> Error {
-        let attempt = |index: usize, batch: &Batch, task: usize| -> Result<Option<(usize, f32)>> {
-            self.store.lock().clear();
-            let pass = self.pass((done, index), batch, batches.len(), GradientRows::Joint)?;
-            let mut weights = vec![0.0; batch.tasks.len()];
-            weights[task] = 1.0;
-            self.model.losses(batch, &pass)?.backward(&weights)?;
-            let mut rows = self.store.lock();
-            rows.finish();
-            Ok(rows.first_non_finite())
-        };
-        for (index, batch) in batches.iter().enumerate() {
-            for (position, task) in batch.tasks.iter().enumerate() {
-                match attempt(index, batch, position) {
-                    Ok(Some((offset, value))) => {
-                        let what = format!("the gradient of `{}`", self.model.arena().name_at(offset));
-                        return not_finite(done + 1, &self.tasks[task.task], &what, value);
-                    }
-                    Ok(None) => {}
-                    Err(error) => return error,
-                }
-            }
-        }
-        not_finite(done + 1, &self.tasks.join("` and `"), "the norm of the joint gradient", f32::INFINITY)
-    }
-}
-
-fn not_finite(step: u64, task: &str, what: &str, value: f32) -> Error {
-    let value = if value.is_nan() { "NaN" } else { "infinite" };
-    Error::NotFinite { step: step as usize, task: task.to_owned(), what: what.to_owned(), value }
 }

@@ -4,7 +4,7 @@ use super::weighing::History;
 use crate::balance::{self, Balancer, Needs};
 use crate::data::Batch;
 use crate::error::{Fault, Problem, Result};
-use crate::gradient::{AdamW, AdamWOptions, GradientStore, Parts, Squares, Traces};
+use crate::gradient::{AdamW, AdamWOptions, GradientStore, Parts, Squares, Traces, set_tf32};
 use crate::model::JointModel;
 use crate::model::backbones::Depth;
 use crate::ops::Precision;
@@ -26,6 +26,8 @@ pub struct Trainer {
     pub(super) seed: u64,
     pub(super) precision: Precision,
     pub(super) recompute: bool,
+    /// Tokens of a pass at most, where larger batches are divided.
+    pub(super) piece_tokens: Option<usize>,
     /// Steps between measurements of the tasks' own gradients; 0 for none.
     pub(super) conflicts_every: u64,
     /// Whether those are told by layer, too.
@@ -42,6 +44,7 @@ impl Trainer {
     /// A trainer at step zero. The recipe's tasks are the model's heads, in the same order.
     pub fn new(model: JointModel, recipe: &Recipe) -> Self {
         let training = &recipe.training;
+        set_tf32(training.tf32);
         let options = AdamWOptions { betas: training.betas, epsilon: training.epsilon };
         let optimizer = AdamW::new(model.arena(), options, |name| {
             let rate = match model.depth(name) {
@@ -73,7 +76,11 @@ impl Trainer {
         let reads_gradients =
             balance::method(&recipe.balance.method).is_some_and(|method| method.needs.reads_gradients());
         let balance = Balancer::new(recipe, if layers && reads_gradients { parts.count() } else { 1 });
-        let rows = gradient_rows(recipe);
+        let rows = match model.device().is_cpu() {
+            true => gradient_rows(recipe),
+            // A batch may be divided there, and rows that are not used take no memory.
+            false => gradient_rows(recipe).max(recipe.tasks.len()),
+        };
         let store = match training.dtype {
             // Small changes of a trace are lost in bf16.
             TrainingDtype::Bf16 if balance.needs() == Needs::Traces => GradientStore::new(model.arena(), rows),
@@ -102,6 +109,7 @@ impl Trainer {
                 TrainingDtype::Bf16 => Precision::Bf16,
             },
             recompute: training.recompute,
+            piece_tokens: None,
             conflicts_every: training.conflicts_every as u64,
             by_layer,
             affinity_every: training.affinity_every as u64,
@@ -123,7 +131,8 @@ impl Trainer {
     /// Calls `f` with the parameters and both moments, all up to date.
     pub fn read<R>(&mut self, f: impl FnOnce(&[f32], [&[f32]; 2]) -> R) -> Result<R> {
         self.optimizer.settle(self.model.arena())?;
-        Ok(self.model.arena().with(|parameters| f(parameters, self.optimizer.moments())))
+        let arena = self.model.arena();
+        Ok(self.optimizer.with_moments(|moments| arena.with(|parameters| f(parameters, moments)))??)
     }
 
     /// What the balancing method keeps of the gradients of all steps, one number after the other.
@@ -178,8 +187,7 @@ impl Trainer {
     /// If they are not as many as the arena holds.
     pub fn restore(&mut self, parameters: &[f32], first: Vec<f32>, second: Vec<f32>, steps: u64) -> Result<()> {
         self.set_parameters(parameters)?;
-        self.optimizer.restore(first, second, steps);
-        Ok(())
+        Ok(self.optimizer.restore(first, second, steps)?)
     }
 
     /// How the layers multiply in training.

@@ -1,5 +1,6 @@
 //! What a step measures, and in which form the balancing method sees it.
 
+use super::pieces::Piece;
 use crate::balance::Matrix;
 use crate::data::Batch;
 use crate::gradient::{Squares, Traces};
@@ -66,22 +67,29 @@ impl History {
 
 /// Mean losses of the tasks over the batches of a step.
 pub(super) struct MeanLosses {
-    sums: Vec<(f64, usize)>,
+    /// Of each task, losses times their shares, and the shares.
+    sums: Vec<(f64, f64)>,
     last: Vec<Option<f64>>,
 }
 
 impl MeanLosses {
     pub fn new(tasks: usize) -> Self {
-        Self { sums: vec![(0.0, 0); tasks], last: Vec::new() }
+        Self { sums: vec![(0.0, 0.0); tasks], last: Vec::new() }
     }
 
-    pub fn add(&mut self, batch: &Batch, values: &[f32]) {
+    pub fn add(&mut self, piece: &Piece, values: &[f32]) {
         self.last = vec![None; self.sums.len()];
-        for (task, &value) in batch.tasks.iter().zip(values) {
+        for ((task, &value), share) in piece.batch.tasks.iter().zip(values).zip(&piece.shares) {
             let (sum, count) = &mut self.sums[task.task];
-            (*sum, *count) = (*sum + f64::from(value), *count + 1);
+            (*sum, *count) = (*sum + share * f64::from(value), *count + share);
             self.last[task.task] = Some(value.into());
         }
+    }
+
+    /// Takes note of the tasks of a batch whose losses are not known yet.
+    pub fn expect(&mut self, piece: &Piece) {
+        self.last = vec![None; self.sums.len()];
+        piece.batch.tasks.iter().for_each(|task| self.last[task.task] = Some(1.0));
     }
 
     /// Losses of the last batch, times the tasks' weights; a task without weight is absent.
@@ -95,7 +103,7 @@ impl MeanLosses {
     }
 
     fn mean(&self) -> impl Iterator<Item = Option<f64>> {
-        self.sums.iter().map(|&(sum, count)| (count > 0).then(|| sum / count as f64))
+        self.sums.iter().map(|&(sum, count)| (count > 0.0).then(|| sum / count))
     }
 
     /// The means.
@@ -144,9 +152,9 @@ pub(super) fn block(gramian: &[Vec<f64>], first: usize, tasks: usize) -> Vec<Vec
 }
 
 /// The share of each task's sequences that is in the first halves of its batches.
-pub(super) fn half_shares(batches: &[Batch], tasks: usize) -> Vec<f64> {
+pub(super) fn half_shares(pieces: &[Piece], tasks: usize) -> Vec<f64> {
     let mut counts = vec![(0, 0); tasks];
-    for task in batches.iter().flat_map(|batch| &batch.tasks) {
+    for task in pieces.iter().flat_map(|piece| &piece.batch.tasks) {
         let (first, all) = &mut counts[task.task];
         (*first, *all) = (*first + task.sequences.len() / 2, *all + task.sequences.len());
     }

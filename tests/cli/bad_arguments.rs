@@ -19,10 +19,9 @@ pub(crate) const CASES: &[Case] = &[
     args("finetune --tasks vader-amazn", &["--tasks vader-amazn", "did you mean `vader-amazon`?"]),
     args("finetune --tasks vader-nyt,vader-nyt", &["`vader-nyt` twice", "each task once"]),
     // Flags
-    args("finetune base.toml --device cuda", &["`--device`: found `cuda`", "`auto` or `cpu`", "leave `--device` out"]),
-    args("finetune base.toml --device metal", &["`--device`: found `metal`", "`auto` or `cpu`"]),
-    args("finetune base.toml --device cuda:1", &["`--device`: found `cuda:1`"]),
-    args("finetune base.toml --device gpu", &["`--device`: found `gpu`", "write `--device cpu`"]),
+    args("finetune base.toml --device metal", &["`--device`: found `metal`", "expected `auto`", "on the CPU"]),
+    args("finetune base.toml --device cuda:x", &["`--device`: found `cuda:x`", "from 0"]),
+    args("finetune base.toml --device gpu", &["`--device`: found `gpu`", "write `--device cuda`"]),
     args("finetune base.toml --dtype f64", &["invalid value 'f64'", "[possible values: f32, bf16]"]),
     args("finetune base.toml --seed -1", &["--seed: `training.seed`: found -1", "0 or more"]),
     args("finetune base.toml --seed one", &["invalid value 'one'", "--seed"]),

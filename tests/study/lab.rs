@@ -105,7 +105,14 @@ impl Lab {
         plan.runs.iter_mut().for_each(|run| run.keeps_checkpoint = false);
         let folder = StudyFolder::open(&self.folder.path().join("study"), &prepared).unwrap();
         let stop = AtomicBool::new(false);
-        let means = Means { backbone: &prepared.backbone, cache: None, jobs: 2, threads: 1, stop: &stop };
+        let means = Means {
+            backbone: &prepared.backbone,
+            device: &prepared.device,
+            cache: None,
+            jobs: 2,
+            threads: 1,
+            stop: &stop,
+        };
         let results = run_all(&plan, &folder, &means, &|_| {}).unwrap().expect("nobody stops it");
         let about = About::new(&prepared, &plan, options, None);
         let report = findings(&about, &results);

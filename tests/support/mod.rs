@@ -72,9 +72,9 @@ fn numbers(dtype: safetensors::Dtype, data: &[u8]) -> Vec<f64> {
     }
 }
 
-/// The project's folder.
+/// The project's folder, or what stands for it where a test program runs without the sources.
 pub fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    std::env::var_os("MTL_ZOO_TEST_ROOT").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
 
 /// The bundled backbone: its configuration and weights.

@@ -1,6 +1,7 @@
 //! The model, recipe and batches that scripts/make_training_goldens.py trained.
 
 use crate::support::{Golden, bundled};
+use candle_core::Device;
 use mtl_zoo::data::packing::IGNORE;
 use mtl_zoo::data::{Batch, Packed, Targets, TaskBatch};
 use mtl_zoo::model::{BackboneConfig, HeadOptions, JointModel, ModelOptions, Weight, Weights};
@@ -16,6 +17,8 @@ pub struct Setup {
     config: BackboneConfig,
     weights: Weights,
     heads: Vec<(String, HeadOptions)>,
+    /// Where models compute.
+    pub device: Device,
 }
 
 impl Setup {
@@ -32,7 +35,7 @@ impl Setup {
         let heads: Vec<_> = tasks.iter().map(|(name, task)| (name.clone(), head(task))).collect();
         let steps = settings["steps"].as_u64().unwrap() as usize;
         let batches = (0..steps).map(|index| batch(&golden, index, &heads)).collect();
-        Self { recipe: recipe(&settings), golden, steps, batches, config, weights, heads }
+        Self { recipe: recipe(&settings), golden, steps, batches, config, weights, heads, device: Device::Cpu }
     }
 
     /// The model at its start, without dropout anywhere.
@@ -46,7 +49,7 @@ impl Setup {
         let mut heads = self.heads.clone();
         heads.iter_mut().for_each(|(_, head)| head.dropout = dropout);
         let options = ModelOptions { freeze, seed: 0, trained_heads: true };
-        JointModel::new(config, self.weights.clone(), heads, &options).unwrap()
+        JointModel::on(&self.device, config, self.weights.clone(), heads, &options).unwrap()
     }
 
     pub fn trainer(&self) -> Trainer {

@@ -66,8 +66,7 @@ fn by_distance(x: &Tensor, options: &Attention, sequence: &Sequence, keys: bool)
             let window = Tensor::zeros((2 * len - 1, d), x.dtype(), x.device())?.index_add(&rows, &products, 0)?;
             let mut whole = vec![0.0; slot.len];
             whole[first * d..][..(2 * len - 1) * d].copy_from_slice(&host(&window)?);
-            recorder.add(Some(slot), gradient_row, &whole);
-            Ok(())
+            recorder.add_tensor(Some(slot), gradient_row, &Tensor::from_vec(whole, slot.len, x.device())?)
         })?;
     }
     if keys { scores.permute((1, 2, 0)) } else { scores.transpose(0, 1) }

@@ -2,7 +2,7 @@
 
 use super::super::EmbeddingTables;
 use super::tap::root;
-use super::{host, value};
+use super::value;
 use crate::gradient::Recorder;
 use candle_core::{Result, Tensor, Var};
 
@@ -19,10 +19,9 @@ pub fn embedding(tables: EmbeddingTables, variable: Option<&Var>, recorder: Opti
     let recorder = recorder.cloned();
     root(&sum, variable, move |dy| {
         let Some(recorder) = &recorder else { return Ok(()) };
-        let dy = host(dy)?;
         for (table, indices) in &tables.tables {
             if let Some(slot) = table.slot {
-                recorder.record_rows(slot, indices, &dy, width);
+                recorder.record_rows_of(slot, indices, dy)?;
             }
         }
         Ok(())

@@ -35,7 +35,7 @@ pub fn needed(x: &Tensor) -> Result<bool> {
     if x.dtype() != DType::F32 {
         candle_core::bail!("an op got a tensor that is not f32");
     }
-    Ok(*FORCED || !x.device().is_cpu())
+    Ok(*FORCED || !(x.device().is_cpu() || cfg!(feature = "cuda") && x.device().is_cuda()))
 }
 
 /// A parameter's numbers, where `x` is.
@@ -53,7 +53,7 @@ fn record(recorder: &Recorder, parameter: &Parameter, gradient: impl Fn(Range<us
         return Ok(());
     }
     for (row, span) in recorder.spans().into_iter().filter(|(_, span)| !span.is_empty()) {
-        recorder.add(parameter.slot, row, &host(&gradient(span)?)?);
+        recorder.add_tensor(parameter.slot, row, &gradient(span)?)?;
     }
     Ok(())
 }

@@ -92,15 +92,31 @@ pub fn encoder(
         layer.check(hidden)?;
         options.attention.check(tokens, hidden)?;
     }
-    if composed::needed(x)? {
+    if composed::needed(x)? || !possible(x, &layers, hidden) {
         let apply = |x: Tensor, (layer, options): (Arc<EncoderLayer>, _)| composed::encoder(&x, &layer, options);
         return layers.into_iter().try_fold(x.clone(), apply);
+    }
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return super::cuda::encoder(x, layers, precision, recompute);
     }
     let x = x.contiguous()?;
     match precision {
         Precision::F32 => Stack::<f32>::apply(&x, layers, hidden, recompute),
         Precision::Bf16 => Stack::<bf16>::apply(&x, layers, hidden, recompute),
     }
+}
+
+/// Whether there are kernels for what the layers do, where `x` is.
+#[cfg(feature = "cuda")]
+fn possible(x: &Tensor, layers: &[(Arc<EncoderLayer>, LayerOptions)], hidden: usize) -> bool {
+    let attention = |(_, options): &(_, LayerOptions)| super::cuda::possible(&options.attention, hidden);
+    x.device().is_cpu() || layers.iter().all(attention)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn possible(_: &Tensor, _: &[(Arc<EncoderLayer>, LayerOptions)], _: usize) -> bool {
+    true
 }
 
 impl EncoderLayer {

@@ -1,0 +1,1 @@
+fn main(){ println!("{}", is_x86_feature_detected!("amx-bf16")); }

@@ -1,0 +1,48 @@
+//! Training on a CUDA device against training on the CPU. Runs on a card, or on the emulator (scripts/test_cuda.sh).
+#![cfg(all(feature = "cuda", feature = "train"))]
+
+mod support;
+
+#[path = "cuda_training/gradients.rs"]
+mod gradients;
+#[path = "cuda_training/methods.rs"]
+mod methods;
+#[path = "training/setup.rs"]
+mod setup;
+#[path = "cuda_training/steps.rs"]
+mod steps;
+
+use candle_core::Device;
+use mtl_zoo::gradient::open_device;
+use setup::Setup;
+use std::sync::LazyLock;
+
+/// The first CUDA device; none where there is neither a card nor the emulator, but for runs that must have one.
+fn device() -> Option<Device> {
+    static DEVICE: LazyLock<Option<Device>> = LazyLock::new(|| match open_device(0) {
+        Ok(device) => Some(device),
+        Err(fault) if std::env::var_os("MTL_ZOO_NEEDS_CUDA").is_some() => panic!("no CUDA device: {fault:?}"),
+        Err(_) => {
+            println!("skipped: no CUDA device, and no emulator (scripts/test_cuda.sh)");
+            None
+        }
+    });
+    DEVICE.clone()
+}
+
+/// The golden training on the CPU, and the same on the device.
+fn both(name: &str) -> Option<[Setup; 2]> {
+    let device = device()?;
+    Some([Setup::open(name), Setup { device, ..Setup::open(name) }])
+}
+
+/// Largest difference over the largest number.
+fn difference(found: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let largest = expected.iter().fold(0.0f64, |max, x| max.max(f64::from(x.abs())));
+    let worst = found.iter().zip(expected).fold(0.0f64, |max, (a, b)| {
+        let difference = f64::from((a - b).abs());
+        if difference.is_nan() { f64::INFINITY } else { max.max(difference) }
+    });
+    worst / largest.max(f64::MIN_POSITIVE)
+}
