@@ -180,7 +180,7 @@ impl Layer<'_> {
             right: Matrix::new::<S>(weight.word(), inputs).t(),
             out,
             keep: false,
-            bias: bias.map(|bias| bias.word()),
+            bias: bias.as_ref().map(Word::word),
         };
         product.run(device)
     }

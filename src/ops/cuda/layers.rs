@@ -42,7 +42,7 @@ impl CustomOp1 for Linear {
             right: Matrix::new::<f32>(weight.word(), inputs).t(),
             out: Matrix::new::<f32>(y.word(), outputs),
             keep: false,
-            bias: bias.map(|bias| bias.word()),
+            bias: bias.as_ref().map(Word::word),
         };
         product.run(&device)?;
         Ok(stored(y, &device, (rows, outputs)))
