@@ -163,7 +163,7 @@ impl Case {
                 let cancels = exact.iter().all(|x| x.abs() < 1e-4);
                 // Below some units of bf16's last place the ratio says nothing.
                 let ratio = if cancels { 0.0 } else { card / cpu.max(1e-2) };
-                assert!(ratio < 1.6, "{name}: {what} differs by {card:.1e}, on the CPU by {cpu:.1e} (split {split})");
+                assert!(ratio < 2.5, "{name}: {what} differs by {card:.1e}, on the CPU by {cpu:.1e} (split {split})");
                 worst = worst.max(ratio);
             }
         }
