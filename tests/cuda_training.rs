@@ -32,8 +32,9 @@ fn device() -> Option<Device> {
 
 /// The golden training on the CPU, and the same on the device.
 fn both(name: &str) -> Option<[Setup; 2]> {
-    let device = device()?;
-    Some([Setup::open(name), Setup { device, ..Setup::open(name) }])
+    let mut card = Setup::open(name);
+    card.device = device()?;
+    Some([Setup::open(name), card])
 }
 
 /// Largest difference over the largest number.

@@ -140,8 +140,8 @@ impl Trainer {
 
         let mut row_weights = vec![vec![1.0f32; gramians[0].len()]; gramians.len()];
         if plan.weighing == Weighing::After {
-            let here = self.reads_numbers();
-            if here {
+            // Traces and sums of squares look at every number.
+            if !matches!(self.history, History::None) {
                 rows.fetch()?;
             }
             weights = self.weigh(&mut rows, &mut gramians, &losses, mean_scale, (plan.rows, &pieces));
@@ -157,13 +157,11 @@ impl Trainer {
                 }
                 heads_square = rows.measure(&self.parts)?.heads_square;
             }
-            if self.combine(&mut rows, &row_weights) {
+            if self.combine(&mut rows, &row_weights)? {
                 row_weights.iter_mut().flatten().for_each(|w| *w = 1.0);
                 gramians = rows.gramians(&self.parts);
             }
-            if here {
-                rows.send()?;
-            }
+            rows.send()?;
         }
         let shared: f64 = gramians.iter().zip(&row_weights).map(|(gramian, w)| quadratic(gramian, w)).sum();
         // Rounding may leave opposite gradients below zero; a NaN must stay one.
@@ -292,21 +290,17 @@ impl Trainer {
         }
     }
 
-    /// Whether the balancing method looks at every number of the gradient rows, which is done on the host.
-    fn reads_numbers(&self) -> bool {
-        !matches!(self.history, History::None) || self.balance.elements(0).is_some()
-    }
-
     /// Combines gradient rows number by number, for a method that does; whether it did.
-    fn combine(&self, rows: &mut Rows, weights: &[Vec<f32>]) -> bool {
+    fn combine(&self, rows: &mut Rows, weights: &[Vec<f32>]) -> Result<bool> {
         let part = |part: usize| self.balance.elements(part.min(self.balance.parts() - 1));
-        let Some(elements) = (0..self.parts.count()).map(part).collect::<Option<Vec<_>>>() else { return false };
+        let Some(elements) = (0..self.parts.count()).map(part).collect::<Option<Vec<_>>>() else { return Ok(false) };
+        rows.fetch()?;
         let combine: Vec<_> = elements
             .iter()
             .map(|elements| |first, rows: &[&[f32]], out: &mut [f32]| elements.combine(first, rows, out))
             .collect();
         rows.combine(&self.parts, weights, &combine);
-        true
+        Ok(true)
     }
 
     /// Adds the gradients of validation losses, to rows after those of the tasks; the heads' stay as they are.

@@ -170,6 +170,7 @@ fn a_step_that_is_tried_is_taken_back() {
     for side in [&mut cpu, &mut card] {
         side.write(30);
         side.optimizer.step(&side.arena, &side.store, (&side.parts, &vec![vec![1.0; ROWS]; 2]), 1.0, 1.0).unwrap();
+        side.optimizer.settle(&side.arena).unwrap();
         side.write(31);
         let (rows, arena) = (side.store.lock(), &side.arena);
         let before = arena.snapshot().unwrap();

@@ -96,7 +96,7 @@ fn a_loss_that_is_not_finite_stops_before_anything_changes() {
         numbers.into_iter().map(f32::to_bits).collect::<Vec<_>>()
     };
     let before = state(&mut trainer);
-    let error = trainer.step(&setup.batches[2..3], 1.0).unwrap_err().to_string();
+    let error = trainer.step(&setup.batches[..1], 1.0).unwrap_err().to_string();
     assert!(error.contains("step 3") && error.contains("`score`") && error.contains("NaN"), "{error}");
     assert!(state(&mut trainer) == before);
 }
