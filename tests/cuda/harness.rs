@@ -34,6 +34,12 @@ struct Left {
     parts: Vec<(String, Vec<f32>)>,
 }
 
+type Store = fn(&Arena, usize) -> GradientStore;
+
+/// How rows are kept: the store, whether tasks have rows of their own, and whether those are in bf16.
+const STORES: [(Store, bool, bool); 3] =
+    [(GradientStore::new, false, false), (GradientStore::new, true, false), (GradientStore::in_bf16, true, true)];
+
 /// How far the device may be from the CPU, relative to the largest number of each part.
 #[derive(Clone, Copy)]
 pub struct Tolerance {
@@ -123,14 +129,8 @@ impl Case {
     /// Compares both, with a joint gradient, with one a task in f32, and in bf16; gives the largest error of the f32 ones.
     pub fn compare(&self, name: &str, tolerance: Tolerance, op: impl Fn(&Call) -> Result<Tensor>) -> f64 {
         let Some(device) = device() else { return 0.0 };
-        type Store = fn(&Arena, usize) -> GradientStore;
-        let stores: [(Store, bool, bool); 3] = [
-            (GradientStore::new, false, false),
-            (GradientStore::new, true, false),
-            (GradientStore::in_bf16, true, true),
-        ];
         let mut worst = 0.0f64;
-        for (store, split, bf16) in stores {
+        for (store, split, bf16) in STORES {
             let [cpu, card] = [&Device::Cpu, &device].map(|device| self.run(device, store, split, &op));
             assert_eq!(cpu.parts.len(), card.parts.len());
             for ((what, expected), (_, found)) in cpu.parts.iter().zip(&card.parts) {
@@ -145,6 +145,40 @@ impl Case {
         }
         worst
     }
+
+    /// For an op that rounds to bf16 on its way, if it is told to: the device is about as far from the exact op as the CPU is. Gives the
+    /// largest ratio.
+    pub fn compare_rounded(&self, name: &str, op: impl Fn(&Call, bool) -> Result<Tensor>) -> f64 {
+        let Some(device) = device() else { return 0.0 };
+        let mut worst = 0.0f64;
+        for (store, split, bf16) in STORES {
+            let exact = self.run(&Device::Cpu, store, split, &|call: &Call| op(call, false));
+            let [cpu, card] =
+                [&Device::Cpu, &device].map(|device| self.run(device, store, split, &|call: &Call| op(call, true)));
+            for (((what, exact), (_, cpu)), (_, card)) in exact.parts.iter().zip(&cpu.parts).zip(&card.parts) {
+                let [cpu, card] = [cpu, card].map(|rounded| distance(rounded, exact));
+                assert!(card < 0.05, "{name}: {what} is {card:.1e} from the exact one (split {split}, bf16 {bf16})");
+                // Sums that cancel, such as the gradients of the keys' biases, are nothing but rounding; the device takes a row's
+                // delta from the rounded context, which leaves more of it.
+                let cancels = exact.iter().all(|x| x.abs() < 1e-4);
+                // Below some units of bf16's last place the ratio says nothing.
+                let ratio = if cancels { 0.0 } else { card / cpu.max(1e-2) };
+                assert!(ratio < 2.5, "{name}: {what} differs by {card:.1e}, on the CPU by {cpu:.1e} (split {split})");
+                worst = worst.max(ratio);
+            }
+        }
+        worst
+    }
+}
+
+/// Euclidean distance over the length of what is expected, which may be zero but for rounding.
+fn distance(found: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let norm = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>().sqrt();
+    let difference = norm(&mut found.iter().zip(expected).map(|(a, b)| f64::from(a - b)));
+    let length = norm(&mut expected.iter().map(|&x| f64::from(x)));
+    let floor = 0.1 * (expected.len() as f64).sqrt();
+    if difference.is_nan() { f64::INFINITY } else { difference / length.max(floor).max(f64::MIN_POSITIVE) }
 }
 
 /// Largest difference over the largest number. Some gradients are zero but for rounding, such as those of the keys' biases.

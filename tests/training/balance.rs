@@ -36,7 +36,7 @@ fn task_gradients(setup: &Setup, model: &JointModel, batches: &[Batch]) -> (Vec<
         model.losses(batch, &pass).unwrap().backward(&weights).unwrap();
     }
     let mut rows = store.lock();
-    rows.finish();
+    rows.finish().unwrap();
     let heads = model.arena().heads_start();
     let row = |row: usize| rows.whole(row)[..heads].iter().map(|&g| f64::from(g)).collect();
     ((0..tasks).map(row).collect(), rows.heads.iter().map(|&g| f64::from(g)).collect())

@@ -257,7 +257,7 @@ fn rows_in_bf16_are_the_rows_rounded() {
                 let pass = Pass::training(&store, batch, Some(Noise::new(round, index as u64))).unwrap();
                 model.losses(batch, &pass).unwrap().backward(&vec![1.0; batch.tasks.len()]).unwrap();
             }
-            store.lock().finish();
+            store.lock().finish().unwrap();
         }
         let rows = store.lock();
         ((0..4).map(|row| rows.whole(row)).collect::<Vec<_>>(), rows.gramians(&Parts::whole(model.arena())).remove(0))
