@@ -11,7 +11,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod minilm;
 
-use minilm::{Arguments, Random, batch, model, recipe};
+use candle_core::Device;
+use minilm::{Arguments, CONFIG, Random, batch, model_on, recipe};
 use mtl_zoo::balance::methods;
 use mtl_zoo::data::Batch;
 use mtl_zoo::recipe::{Balance, Training, TrainingDtype};
@@ -40,7 +41,7 @@ fn main() {
     let trainer = |method: &str| {
         let mut recipe = recipe(tasks, training.clone());
         recipe.balance = Balance::new(method);
-        let mut trainer = Trainer::new(model(tasks, 0.1), &recipe);
+        let mut trainer = Trainer::new(model_on(&Device::Cpu, CONFIG, tasks, 0.1), &recipe);
         trainer.validation = Some(Box::new(move |step| batch(tokens, length, tasks, &mut Random(step))));
         trainer
     };
