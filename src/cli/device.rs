@@ -19,12 +19,12 @@ impl DeviceArg {
         Ok(self.device.parse::<DeviceChoice>()?)
     }
 
-    /// Opens it, and says which it is where that was left open or is not the CPU.
+    /// Opens it, and says which it is where there was a choice or it is not the CPU.
     pub fn open(&self) -> Result<Device> {
         let choice = self.check()?;
         let (device, warning) = choice.open()?;
         warning.iter().for_each(warn);
-        if choice != DeviceChoice::Cpu {
+        if !device.is_cpu() || (choice == DeviceChoice::Auto && cfg!(feature = "cuda")) {
             note(format_args!("device: {}", describe(&device)));
         }
         Ok(device)
