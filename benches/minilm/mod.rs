@@ -51,11 +51,13 @@ pub fn base() -> String {
     wide.replace("\"num_hidden_layers\": 6", "\"num_hidden_layers\": 12")
 }
 
+#[allow(dead_code, reason = "not in every benchmark")]
 pub fn model(tasks: usize, dropout: f32) -> JointModel {
     model_on(&Device::Cpu, CONFIG, tasks, dropout)
 }
 
 /// The same of another configuration, on a device.
+#[allow(dead_code, reason = "not in every benchmark")]
 pub fn model_on(device: &Device, config: &str, tasks: usize, dropout: f32) -> JointModel {
     let mut config = BackboneConfig::parse(config.as_bytes()).unwrap();
     config.set_dropout(Some(dropout), Some(dropout));

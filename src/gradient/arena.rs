@@ -171,9 +171,8 @@ impl Arena {
     /// # Errors
     /// If they cannot be copied.
     pub fn with<R>(&self, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
-        match &*self.flat.storage_and_layout().0 {
-            candle_core::Storage::Cpu(candle_core::CpuStorage::F32(flat)) => return Ok(f(flat)),
-            _ => {}
+        if let candle_core::Storage::Cpu(candle_core::CpuStorage::F32(flat)) = &*self.flat.storage_and_layout().0 {
+            return Ok(f(flat));
         }
         Ok(f(&self.snapshot()?))
     }

@@ -274,7 +274,10 @@ impl Rows {
     pub fn set_heads(&mut self, heads: Vec<f32>) -> Result<()> {
         match self.device.as_mut().filter(|_| !self.fetched) {
             Some(device) => device.set_heads(&heads),
-            None => Ok(self.heads = heads),
+            None => {
+                self.heads = heads;
+                Ok(())
+            }
         }
     }
 

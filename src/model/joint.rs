@@ -128,9 +128,10 @@ impl JointModel {
     /// Parameters must not change afterwards.
     pub fn fix(&mut self) -> Result<()> {
         // On a device the weights are multiplied as they lie.
-        Ok(if self.device().is_cpu() {
-            self.backbone.fix()?
-        })
+        if self.device().is_cpu() {
+            self.backbone.fix()?;
+        }
+        Ok(())
     }
 
     /// The backbone's configuration.

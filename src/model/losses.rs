@@ -62,7 +62,7 @@ impl Losses {
         let states = |(task, &weight): (&TaskLoss, &f64)| {
             let Some(leaf) = task.leaf.as_ref().filter(|_| weight != 0.0) else { return Ok(None) };
             let gradients = (&task.loss * weight)?.backward()?;
-            gradients.get(leaf).map(|own| StateGradient::new(own)).transpose()
+            gradients.get(leaf).map(StateGradient::new).transpose()
         };
         let tasks = self.tasks.iter().zip(weights).map(states).collect::<Result<_>>()?;
         Ok(StateGradients { losses: self, tasks })
