@@ -45,7 +45,8 @@ cp -r zoo/bundled/backbone zoo/bundled/data "$bundle/zoo/bundled/"
 cp scripts/gpu_check.sh scripts/gpu_torch_step.py "$bundle/"
 git -C "$root" rev-parse --short HEAD > "$bundle/version" 2>/dev/null || echo unknown > "$bundle/version"
 
-tar -C "$target" -cf - gpu_bundle | xz -T0 -6 > "$archive"
+# One large dictionary: the programs have most of their code in common.
+tar -C "$target" -cf - gpu_bundle | xz --lzma2=preset=6,dict=256MiB > "$archive"
 size=$(stat -c %s "$archive")
 echo "$archive: $((size / 1000000)) MB"
 [ "$size" -le "$most" ] || { echo "more than $((most / 1000000)) MB" >&2; exit 1; }

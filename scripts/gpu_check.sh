@@ -93,7 +93,7 @@ part_training() {
     for device in cpu cuda; do
         rm -rf "$out/run-$device"
         within "training-$device" "$here/bin/mtl-zoo" finetune "$here/zoo/recipes/sentiment.toml" --device $device \
-            --out "$out/run-$device" --set training.steps=20 --set training.evaluate_every=20 \
+            --out "$out/run-$device" --dtype f32 --set training.steps=20 --set training.evaluate_every=20 \
             --set backbone.dropout=0 --set backbone.attention_dropout=0
         local code=$?
         [ $code = 0 ] || { row training "20 steps on $device" false "$(quote "exit code $code: $(tail -n 3 "$out/training-$device.log")")"; return; }

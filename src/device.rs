@@ -64,7 +64,7 @@ impl DeviceChoice {
                 }
                 Err(fault) => {
                     let problem = problem(&fault, 0);
-                    Ok((Device::Cpu, Some(format!("the CPU computes: {}; {}", problem.found(), help(&fault, 0)))))
+                    Ok((Device::Cpu, Some(format!("the CPU computes: {}; {}", problem.found(), help(&fault)))))
                 }
             },
         }
@@ -97,8 +97,11 @@ fn problem(fault: &DeviceFault, number: usize) -> Problem {
         ),
         DeviceFault::NoDevice => ("an NVIDIA driver, but no device".into(), "a device that CUDA can see".into()),
         DeviceFault::OutOfRange { devices } => {
-            let (last, s) = (devices - 1, if *devices == 1 { "" } else { "s" });
-            (format!("`cuda:{number}`, but there is {devices} device{s}"), format!("a number from 0 to {last}"))
+            let (found, expected) = match devices {
+                1 => ("there is 1 device".into(), "`cuda` or `cuda:0`".into()),
+                _ => (format!("there are {devices} devices"), format!("a number from 0 to {}", devices - 1)),
+            };
+            (format!("`cuda:{number}`, but {found}"), expected)
         }
         DeviceFault::NoLibrary(why) => (
             format!("no cuBLAS or cuRAND library beside the driver{}", after(why)),
@@ -106,7 +109,7 @@ fn problem(fault: &DeviceFault, number: usize) -> Problem {
         ),
         DeviceFault::Other(why) => (format!("a device that cannot be opened{}", after(why)), "a working device".into()),
     };
-    Problem::new(found, expected, help(fault, number)).key(FLAG)
+    Problem::new(found, expected, help(fault)).key(FLAG)
 }
 
 /// The system's own words, short.
@@ -117,7 +120,7 @@ fn after(why: &str) -> String {
     }
 }
 
-fn help(fault: &DeviceFault, number: usize) -> String {
+fn help(fault: &DeviceFault) -> String {
     match fault {
         DeviceFault::NotCompiled => {
             "build it with `cargo build --release --features cuda`, or leave `--device` out to compute on the CPU".into()
@@ -135,7 +138,7 @@ fn help(fault: &DeviceFault, number: usize) -> String {
             "see whether `nvidia-smi` lists a card and CUDA_VISIBLE_DEVICES does not hide it, or leave `--device` out".into()
         }
         DeviceFault::OutOfRange { devices: 1 } => "write `--device cuda`".into(),
-        DeviceFault::OutOfRange { .. } => format!("write a number below {number}; `nvidia-smi -L` lists the devices"),
+        DeviceFault::OutOfRange { devices } => format!("write a number below {devices}; `nvidia-smi -L` lists the devices"),
         DeviceFault::NoLibrary(_) => {
             "install the CUDA 13 libraries, or name their folder in CUDA_LIB_PATH; those of a Python torch will do: see \
              docs/gpu.md"

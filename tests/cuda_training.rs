@@ -8,6 +8,7 @@ mod gradients;
 #[path = "cuda_training/methods.rs"]
 mod methods;
 #[path = "training/setup.rs"]
+#[allow(dead_code, reason = "shared with tests/training")]
 mod setup;
 #[path = "cuda_training/steps.rs"]
 mod steps;
