@@ -81,7 +81,9 @@ impl Side {
     }
 }
 
-fn stores() -> [(&'static str, fn(&Arena) -> GradientStore, f64); 3] {
+type Store = fn(&Arena) -> GradientStore;
+
+fn stores() -> [(&'static str, Store, f64); 3] {
     [
         ("f32", |arena| GradientStore::new(arena, ROWS), 1e-6),
         ("bf16", |arena| GradientStore::in_bf16(arena, ROWS), 1e-6),
