@@ -4,6 +4,7 @@
 //! a time. The right operand lies in panels of [`COLUMNS`] columns, `[panel][word of depth][column]`; the left one is read
 //! where it is, or in tiles. The standard library's intrinsics are unstable, hence assembly.
 
+use super::avx512::Out;
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::cell::Cell;
@@ -140,14 +141,6 @@ pub struct Left {
     pub panel: usize,
     pub row: usize,
     pub step: usize,
-}
-
-/// The result: `width` numbers from a row to the next; added to if `keep`.
-#[derive(Clone, Copy)]
-pub struct Out {
-    pub numbers: *mut f32,
-    pub width: usize,
-    pub keep: bool,
 }
 
 /// `out[rows, columns] (+)= left[rows, depth] · right[depth, columns]`, `depth` in words, a multiple of 16.

@@ -212,7 +212,7 @@ impl<'a> Left<'a> {
                 // columns as the kernel wants them; the assert above holds for `out`, which is borrowed exclusively.
                 unsafe {
                     if self.kernel == Kernel::Tiles {
-                        let (left, out) = (amx::Left { words, panel, row, step }, amx::Out { numbers, width, keep });
+                        let (left, out) = (amx::Left { words, panel, row, step }, avx512::Out { numbers, width, keep });
                         amx::multiply(shape, left, panels.as_ptr(), out);
                     } else {
                         let left = avx512::Left { words, panel, row, step };
