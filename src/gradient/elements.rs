@@ -11,6 +11,7 @@ impl Rows {
     /// Replaces the rows that were used by one, the first of them: `f(first place in the arena, the rows' numbers from there
     /// on, each times its row's weight, out)` combines them. Weights and functions are given by part, weights by row.
     pub fn combine<F: Fn(u64, &[&[f32]], &mut [f32]) + Sync>(&mut self, parts: &Parts, weights: &[Vec<f32>], f: &[F]) {
+        self.forget_products();
         let used = self.used();
         let Some((&target, others)) = used.split_first() else { return };
         for (part, range) in parts.ranges() {

@@ -1,7 +1,9 @@
 //! Inner products of long rows, each number read from memory once.
 
+use super::row::widen;
 use super::store::squares;
 use super::{Parts, Row, Rows};
+use half::bf16;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -22,11 +24,17 @@ impl Rows {
         let used = self.used();
         let rows: Vec<&Row> = used.iter().map(|&row| &self.shared[row]).collect();
         for (part, range) in parts.ranges() {
-            let products = match rows[..] {
-                [Row::F32(only)] => vec![vec![squares(&only[range.clone()])]],
-                _ => inner_products(&rows, range.clone()),
-            };
-            add(&mut gramians[*part], &used, |i, j| products[i][j]);
+            let gramian = &mut gramians[*part];
+            for products in self.known_products(range) {
+                add(gramian, products.rows(), |i, j| products.of(i, j));
+            }
+            for range in self.unknown_products(range) {
+                let products = match rows[..] {
+                    [Row::F32(only)] => vec![vec![squares(&only[range])]],
+                    _ => inner_products(&rows, range),
+                };
+                add(gramian, &used, |i, j| products[i][j]);
+            }
         }
         self.add_tables(parts, &mut gramians);
         gramians
@@ -76,41 +84,60 @@ pub(super) fn sum_up(partial: &[Vec<f32>], count: usize) -> Vec<Vec<f64>> {
 
 /// The products of rows over a span of at most [`SPAN`] numbers, given as slices.
 pub(super) fn slice_products(rows: &[&[f32]]) -> Vec<f32> {
-    let (count, len) = (rows.len(), rows.first().map_or(0, |row| row.len()));
-    let mut out = vec![0.0; count * count];
-    for start in (0..len).step_by(CHUNK) {
-        let cut: Vec<&[f32]> = rows.iter().map(|row| &row[start..(start + CHUNK).min(len)]).collect();
-        pulp::Arch::new().dispatch(Products { rows: &cut, out: &mut out });
-    }
+    let mut out = vec![0.0; rows.len() * rows.len()];
+    add_products(rows, &mut out);
     out
+}
+
+/// Calls `f` with neighbouring pieces of all rows, as many numbers of each as stay in the nearest caches.
+fn pieces<'a, T>(rows: &[&'a [T]], mut f: impl FnMut(&[&'a [T]])) {
+    let len = rows.first().map_or(0, |row| row.len());
+    for start in (0..len).step_by(CHUNK) {
+        f(&rows.iter().map(|row| &row[start..(start + CHUNK).min(len)]).collect::<Vec<_>>());
+    }
+}
+
+/// Adds the inner products of all pairs of rows, of equal lengths, to `out`: `[i][j]` for `j <= i`, the rest unspecified.
+pub(crate) fn add_products(rows: &[&[f32]], out: &mut [f32]) {
+    pieces(rows, |rows| pulp::Arch::new().dispatch(Products { rows, out: &mut *out }));
+}
+
+/// As [`add_products`].
+pub(crate) fn add_products_of_bf16(rows: &[&[bf16]], out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if super::gramian_bf16::available() {
+        // SAFETY: available.
+        return pieces(rows, |rows| unsafe { super::gramian_bf16::add_products(rows, out) });
+    }
+    let mut widened = vec![0.0; rows.len() * CHUNK];
+    pieces(rows, |rows| {
+        let cut = rows.iter().zip(widened.chunks_exact_mut(CHUNK)).map(|(row, copy)| {
+            widen(row, &mut copy[..row.len()]);
+            &copy[..row.len()]
+        });
+        add_products(&cut.collect::<Vec<_>>(), out);
+    });
 }
 
 /// The products over the numbers that one thread takes at a time.
 fn span_products(rows: &[&Row], span: Range<usize>) -> Vec<f32> {
     let mut out = vec![0.0; rows.len() * rows.len()];
-    let chunks = span.clone().step_by(CHUNK).map(|start| start..(start + CHUNK).min(span.end));
-    #[cfg(target_arch = "x86_64")]
-    if let Some(rows) = rows.iter().map(|row| row.as_bf16()).collect::<Option<Vec<_>>>()
-        && super::gramian_bf16::available()
-    {
-        for chunk in chunks {
-            let cut: Vec<&[_]> = rows.iter().map(|row| &row[chunk.clone()]).collect();
-            // SAFETY: available.
-            unsafe { super::gramian_bf16::add_products(&cut, &mut out) };
-        }
+    if let Some(rows) = rows.iter().map(|row| row.as_bf16()).collect::<Option<Vec<_>>>() {
+        let cut: Vec<&[bf16]> = rows.iter().map(|row| &row[span.clone()]).collect();
+        add_products_of_bf16(&cut, &mut out);
         return out;
     }
-    // Rows in bf16 are widened a chunk at a time.
+    // Of rows in both types those in bf16 are widened a chunk at a time.
     let mut widened = vec![0.0; rows.len() * CHUNK];
-    for chunk in chunks {
+    for start in span.clone().step_by(CHUNK) {
+        let chunk = start..(start + CHUNK).min(span.end);
         let cut = rows.iter().zip(widened.chunks_exact_mut(CHUNK)).map(|(row, copy)| {
             row.as_f32(chunk.clone()).unwrap_or_else(|| {
                 row.copy(chunk.clone(), &mut copy[..chunk.len()]);
                 &copy[..chunk.len()]
             })
         });
-        let cut: Vec<&[f32]> = cut.collect();
-        pulp::Arch::new().dispatch(Products { rows: &cut, out: &mut out });
+        add_products(&cut.collect::<Vec<_>>(), &mut out);
     }
     out
 }

@@ -1,5 +1,6 @@
 //! Parameters in one flat buffer, their gradients in flat rows beside it, on the CPU or on a device (`cuda/`).
 
+mod aligned;
 mod arena;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -14,6 +15,7 @@ mod gramian_bf16;
 mod look_ahead;
 mod optimizer;
 mod parts;
+mod products;
 mod recorder;
 mod row;
 mod squares;
@@ -22,10 +24,12 @@ mod table_rows;
 mod traces;
 mod update;
 
+pub use aligned::Aligned;
 pub use arena::{Arena, Entry, Owner, Parameter, Slot, Table};
 #[cfg(feature = "cuda")]
 pub use cuda::DeviceGradient;
 pub use device::{DeviceFault, device_memory, device_name, open_device, set_tf32};
+pub(crate) use gramian::{add_products, add_products_of_bf16};
 pub use optimizer::{AdamW, AdamWOptions};
 pub use parts::Parts;
 pub use recorder::Recorder;

@@ -53,6 +53,19 @@ impl Recorder {
         }
     }
 
+    /// Calls `write(input rows, gradients)` once for all gradient rows that the input has rows for, to overwrite what is there and
+    /// give the inner products of what it wrote, `[i][j]` for `j <= i`. Whether it was called: only if there are several, one span
+    /// each, and nothing was recorded yet for this parameter.
+    pub(crate) fn record_together(
+        &self,
+        slot: Slot,
+        write: impl FnOnce(&[Range<usize>], Vec<Gradient>) -> Vec<Vec<f64>>,
+    ) -> bool {
+        let spans = self.spans().into_iter().filter(|(_, span)| !span.is_empty());
+        let (rows, spans): (Vec<usize>, Vec<Range<usize>>) = spans.unzip();
+        rows.len() > 1 && self.store.lock().write_together(slot, &rows, |gradients| write(&spans, gradients))
+    }
+
     /// As [`Recorder::record`], for an `add` that always adds.
     pub fn record_sums(&self, slot: Slot, mut add: impl FnMut(Range<usize>, &mut [f32])) {
         self.record(slot, |rows, gradient, keep| gradient.update(keep, |sums| add(rows, sums)));

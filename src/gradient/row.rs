@@ -1,5 +1,6 @@
 //! One gradient row of the shared parameters, in f32 or bf16.
 
+use super::Aligned;
 use half::bf16;
 use std::ops::Range;
 
@@ -9,7 +10,7 @@ pub enum Row {
     /// As a single, joint gradient is kept.
     F32(Vec<f32>),
     /// For many tasks: half the memory, and half the time where memory is what limits.
-    Bf16(Vec<bf16>),
+    Bf16(Aligned),
 }
 
 /// The part of a gradient row that belongs to one parameter.
@@ -21,7 +22,7 @@ pub enum Gradient<'a> {
 }
 
 #[inline(always)]
-fn widen(from: &[bf16], to: &mut [f32]) {
+pub(super) fn widen(from: &[bf16], to: &mut [f32]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to = f32::from_bits(u32::from(from.to_bits()) << 16);
     }
@@ -101,6 +102,15 @@ impl Gradient<'_> {
         match self {
             Self::F32(values) => values.fill(0.0),
             Self::Bf16(values) => values.fill(bf16::ZERO),
+        }
+    }
+
+    /// How many numbers it has.
+    #[expect(clippy::len_without_is_empty, reason = "no parameter is empty")]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::Bf16(values) => values.len(),
         }
     }
 

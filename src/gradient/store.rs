@@ -1,9 +1,9 @@
 //! Where the backward pass leaves the gradients of parameters.
 
 use super::cuda::DeviceRows;
-use super::{Arena, Gradient, Owner, Parts, Row, Slot, TableRows};
+use super::products::KnownProducts;
+use super::{Aligned, Arena, Gradient, Owner, Parts, Row, Slot, TableRows};
 use candle_core::{Device, Result};
-use half::bf16;
 use rayon::prelude::*;
 use std::sync::{Mutex, MutexGuard};
 
@@ -29,10 +29,12 @@ pub struct Rows {
     pub heads: Vec<f32>,
     /// Where the heads' parameters begin in the arena.
     heads_start: usize,
-    /// Entries of the arena that are no tables.
-    slots: Vec<Slot>,
+    /// Entries of the arena that are no tables, by offset.
+    pub(super) slots: Vec<Slot>,
     /// Of each gradient row and entry, whether it was written since the last [`Rows::clear`]; heads' entries in row 0.
-    written: Vec<Vec<bool>>,
+    pub(super) written: Vec<Vec<bool>>,
+    /// Of each entry, inner products of its gradients, if they were taken as they were written.
+    pub(super) products: Vec<Option<KnownProducts>>,
     /// Of each gradient row, whether anything was.
     pub(super) used: Vec<bool>,
     /// The numbers, if they are on a device.
@@ -73,7 +75,7 @@ impl GradientStore {
             None => (arena.shared_len(), arena.len() - arena.heads_start()),
         };
         let row = |row: usize| match in_bf16(row) {
-            true => Row::Bf16(vec![bf16::ZERO; shared]),
+            true => Row::Bf16(Aligned::zeros(shared)),
             false => Row::F32(vec![0.0; shared]),
         };
         let tables: Vec<_> = arena.tables().iter().map(|&table| TableRows::new(table)).collect();
@@ -84,6 +86,7 @@ impl GradientStore {
             heads_start: arena.heads_start(),
             slots: arena.entries().values().map(|entry| entry.slot).filter(|slot| slot.owner != Owner::Table).collect(),
             written: vec![vec![false; arena.entries().len()]; rows],
+            products: vec![None; arena.entries().len()],
             used: vec![false; rows],
             device,
             fetched: false,
@@ -122,6 +125,7 @@ impl Rows {
     pub(super) fn mark(&mut self, slot: Slot, row: usize) -> bool {
         let row_of_mark = if slot.owner == Owner::Head { 0 } else { row };
         self.used[row] = true;
+        self.products[slot.index] = None;
         std::mem::replace(&mut self.written[row_of_mark][slot.index], true)
     }
 
@@ -163,6 +167,7 @@ impl Rows {
         self.tables.iter_mut().flatten().for_each(TableRows::clear);
         self.written.iter_mut().for_each(|row| row.fill(false));
         self.used.fill(false);
+        self.forget_products();
         self.fetched = false;
         if let Some(device) = &mut self.device {
             device.clear();
@@ -235,6 +240,17 @@ impl Rows {
         match self.away() {
             Some(device) => device.measure(parts, &self.used()),
             None => Ok(Measures { gramians: self.gramians(parts), heads_square: squares(&self.heads) }),
+        }
+    }
+
+    /// Squared Euclidean norm of the heads' gradients.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn heads_square(&self, parts: &Parts) -> Result<f64> {
+        match self.away() {
+            Some(device) => Ok(device.measure(parts, &self.used())?.heads_square),
+            None => Ok(squares(&self.heads)),
         }
     }
 

@@ -45,6 +45,7 @@ impl Traces {
     /// # Panics
     /// If the gradients are not f32.
     pub fn follow(&mut self, gradients: &mut Rows, parts: &Parts, factors: &[Vec<[f64; 2]>]) -> Vec<Vec<Vec<f64>>> {
+        gradients.forget_products();
         let (used, count) = (gradients.used(), gradients.shared.len());
         let mut gramians = vec![vec![vec![0.0; count]; count]; parts.count()];
         if used.is_empty() {

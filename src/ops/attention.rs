@@ -12,6 +12,7 @@ use super::relative;
 use crate::gradient::{Parameter, Recorder};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
+use std::sync::Mutex;
 
 /// What attention needs beside queries, keys and values.
 #[derive(Clone)]
@@ -57,7 +58,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Resu
             false => composed::attention(q, k, v, &options),
         };
     }
-    q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, Op { width, options })
+    q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, Op { width, options, log_sums: Mutex::default() })
 }
 
 impl Attention {
@@ -111,22 +112,32 @@ impl Attention {
         }
     }
 
-    /// Attends from queries `q` to keys `k` and values `v`, all `[tokens, width]`, into `out` `[tokens, width]`.
-    pub(super) fn forward<S: Number>(&self, qkv: [Matrix<S>; 3], width: usize, out: &mut [S]) -> Result<()> {
+    /// Attends from queries `q` to keys `k` and values `v`, all `[tokens, width]`, into `out` `[tokens, width]`. What the backward
+    /// pass needs beside them goes to `log_sums`, one number a token and head, if it has that length.
+    pub(super) fn forward<S: Number>(
+        &self,
+        qkv: [Matrix<S>; 3],
+        width: usize,
+        out: &mut [S],
+        log_sums: &mut [f32],
+    ) -> Result<()> {
         let table = self.table()?;
         let table = table.as_deref();
         let (sequences, d) = (self.sequences(), width / self.heads);
-        let cuts = cut(out, &sequences, width);
-        sequences.par_iter().zip(cuts).for_each(|(sequence, out)| {
+        let keep = if log_sums.is_empty() { 0 } else { self.heads };
+        let cuts = cut(out, &sequences, width).into_iter().zip(cut(log_sums, &sequences, keep)).collect::<Vec<_>>();
+        sequences.par_iter().zip(cuts).for_each(|(sequence, (out, log_sums))| {
             let _ready = matmul::ready(S::PRECISION);
-            let heads = |head: usize| {
+            let heads = |(head, log_sums): (usize, &mut [f32])| {
                 let _ready = matmul::ready(S::PRECISION);
                 let mut context = Buffer::stale(sequence.len * d);
                 let of = Head::new(qkv, sequence.first, head * d);
-                self.scores(sequence, head, d, table).forward(of, &mut context);
+                self.scores(sequence, head, d, table).forward(of, &mut context, log_sums);
                 context
             };
-            let contexts = each_head(self.heads, sequence.len, heads);
+            let mut log_sums = log_sums.chunks_exact_mut(sequence.len);
+            let work = (0..self.heads).map(|head| (head, log_sums.next().unwrap_or_default())).collect();
+            let contexts = each_head(work, sequence.len, heads);
             for (head, context) in contexts.iter().enumerate() {
                 scatter(context, d, &mut out[head * d..], width);
             }
@@ -134,13 +145,14 @@ impl Attention {
         Ok(())
     }
 
-    /// Gradients of queries, keys and values side by side in `dqkv` `[tokens, 3 · width]`, from the gradient `dy`
-    /// `[tokens, width]` of the result.
+    /// Gradients of queries, keys and values side by side in `dqkv` `[tokens, 3 · width]`, from the result `y` `[tokens, width]`, its
+    /// gradient `dy` and what the forward pass left in `log_sums`.
     pub(super) fn backward<S: Number>(
         &self,
         qkv: [Matrix<S>; 3],
         width: usize,
-        dy: Matrix<S>,
+        (y, dy): (Matrix<S>, Matrix<S>),
+        log_sums: &[f32],
         dqkv: &mut [S],
     ) -> Result<()> {
         let table = self.table()?;
@@ -155,11 +167,14 @@ impl Attention {
                 let heads = |head: usize| {
                     let _ready = matmul::ready(S::PRECISION);
                     let of = Head::new(qkv, sequence.first, head * d);
-                    let dy = Matrix { data: &dy.data[sequence.first * dy.row + head * d..], ..dy };
-                    self.scores(sequence, head, d, table).backward(of, dy)
+                    let own = [y, dy].map(|matrix| matrix.from(sequence.first, head * d));
+                    let log_sums = &log_sums[sequence.first * self.heads + head * sequence.len..][..sequence.len];
+                    self.scores(sequence, head, d, table).backward(of, own, log_sums)
                 };
                 let mut window = Vec::new();
-                for (head, gradients) in each_head(self.heads, sequence.len, heads).into_iter().enumerate() {
+                for (head, gradients) in
+                    each_head((0..self.heads).collect(), sequence.len, heads).into_iter().enumerate()
+                {
                     let HeadGradients { q, k, v, window: own } = gradients;
                     for (part, gradient) in [q, k, v].iter().enumerate() {
                         scatter(gradient, d, &mut out[part * width + head * d..], 3 * width);
@@ -209,10 +224,10 @@ fn cut<'a, S>(mut rest: &'a mut [S], sequences: &[Sequence], width: usize) -> Ve
 /// Tokens from which the heads of one sequence are worth several threads.
 const LONG: usize = 256;
 
-fn each_head<R: Send>(heads: usize, len: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+fn each_head<T: Send, R: Send>(heads: Vec<T>, len: usize, f: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
     match len {
-        ..LONG => (0..heads).map(f).collect(),
-        _ => (0..heads).into_par_iter().map(f).collect(),
+        ..LONG => heads.into_iter().map(f).collect(),
+        _ => heads.into_par_iter().map(f).collect(),
     }
 }
 
@@ -231,6 +246,8 @@ fn scatter<S: Number>(rows: &[f32], d: usize, out: &mut [S], width: usize) {
 struct Op {
     width: usize,
     options: Attention,
+    /// Left by the forward pass for the backward one.
+    log_sums: Mutex<Vec<f32>>,
 }
 
 impl CustomOp3 for Op {
@@ -249,7 +266,9 @@ impl CustomOp3 for Op {
     ) -> Result<(CpuStorage, Shape)> {
         let qkv = [slice(s1, l1)?, slice(s2, l2)?, slice(s3, l3)?].map(|x| Matrix::new(x, self.width));
         let mut out = vec![0.0f32; l1.shape().elem_count()];
-        self.options.forward(qkv, self.width, &mut out)?;
+        let mut log_sums = vec![0.0; out.len() / self.width.max(1) * self.options.heads];
+        self.options.forward(qkv, self.width, &mut out, &mut log_sums)?;
+        *self.log_sums.lock().expect("kernels do not panic") = log_sums;
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 
@@ -258,15 +277,16 @@ impl CustomOp3 for Op {
         q: &Tensor,
         k: &Tensor,
         v: &Tensor,
-        _: &Tensor,
+        result: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
-        let (qs, ks, vs, dy) = (view(q)?, view(k)?, view(v)?, view(&gradient)?);
+        let (qs, ks, vs, y, dy) = (view(q)?, view(k)?, view(v)?, view(result)?, view(&gradient)?);
         let qkv = [&qs[..], &ks, &vs].map(|x| Matrix::new(x, self.width));
         let (tokens, width) = q.dims2()?;
         let mut all = vec![0.0f32; 3 * tokens * width];
-        self.options.backward(qkv, width, Matrix::new(&dy, width), &mut all)?;
+        let log_sums = self.log_sums.lock().expect("kernels do not panic");
+        self.options.backward(qkv, width, (Matrix::new(&y, width), Matrix::new(&dy, width)), &log_sums, &mut all)?;
         let all = tensor(all, (tokens, 3 * width))?;
         let part = |index: usize| all.narrow(1, index * width, width)?.contiguous();
         Ok((Some(part(0)?), Some(part(1)?), Some(part(2)?)))

@@ -21,9 +21,9 @@ pub struct Head<'a, S> {
 
 impl<'a, S> Head<'a, S> {
     /// The head whose numbers begin at row `first` and column `column`.
-    pub fn new([q, k, v]: [Matrix<'a, S>; 3], first: usize, column: usize) -> Self {
-        let at = |matrix: Matrix<'a, S>| Matrix { data: &matrix.data[first * matrix.row + column..], ..matrix };
-        Self { q: at(q), k: at(k), v: at(v) }
+    pub fn new(qkv: [Matrix<'a, S>; 3], first: usize, column: usize) -> Self {
+        let [q, k, v] = qkv.map(|matrix| matrix.from(first, column));
+        Self { q, k, v }
     }
 }
 
@@ -62,35 +62,18 @@ impl Scores<'_> {
         16 * if lines.is_multiple_of(8) { lines + 1 } else { lines }
     }
 
-    /// Attention probabilities `[rows, len]` before dropout; `scores` is room for `rows` times the [stride](Self::stride).
-    fn probabilities<S: Number>(
-        &self,
-        head: Head<S>,
-        keys: &Right,
-        (first, rows): (usize, usize),
-        scores: &mut [f32],
-        out: &mut [f32],
-    ) {
+    /// Scores of a block of queries, `rows` times the [stride](Self::stride), and the factor that is still to come.
+    fn products<S: Number>(&self, head: Head<S>, keys: &Right, (first, rows): (usize, usize), out: &mut [f32]) -> f32 {
         let (len, d, stride) = (self.len, self.d, self.stride());
-        Left::new(head.q.rows_from(first), rows, d, S::PRECISION).times(keys, scores, stride, false);
-        let mut scale = self.scale;
-        if let Some((table, with_keys)) = self.relative {
-            scores.iter_mut().for_each(|score| *score *= scale);
-            let window = relative::window(table, len, d);
-            relative::add_scores(scores, stride, len, d, scale, head.q, window, false);
-            if with_keys {
-                relative::add_scores(scores, stride, len, d, scale, head.k, window, true);
-            }
-            scale = 1.0;
+        Left::new(head.q.rows_from(first), rows, d, S::PRECISION).times(keys, out, stride, false);
+        let Some((table, with_keys)) = self.relative else { return self.scale };
+        out.iter_mut().for_each(|score| *score *= self.scale);
+        let window = relative::window(table, len, d);
+        relative::add_scores(out, stride, len, d, self.scale, head.q, window, false);
+        if with_keys {
+            relative::add_scores(out, stride, len, d, self.scale, head.k, window, true);
         }
-        simd(
-            #[inline(always)]
-            || {
-                for (scores, row) in scores.chunks_exact(stride).zip(out.chunks_exact_mut(len)) {
-                    softmax(&scores[..len], scale, row);
-                }
-            },
-        );
+        1.0
     }
 
     /// Probabilities of queries from `first` on after dropout.
@@ -104,25 +87,44 @@ impl Scores<'_> {
         );
     }
 
-    /// The head's context `[len, d]`.
-    pub fn forward<S: Number>(&self, head: Head<S>, out: &mut [f32]) {
-        let (len, d, precision) = (self.len, self.d, S::PRECISION);
+    /// The head's context `[len, d]`. If there is room, `log_sums` gets of each query the logarithm of the sum of its scores'
+    /// exponentials.
+    pub fn forward<S: Number>(&self, head: Head<S>, out: &mut [f32], log_sums: &mut [f32]) {
+        let (len, d, stride, precision) = (self.len, self.d, self.stride(), S::PRECISION);
         let keys = Right::new(head.k.t(), d, len, precision);
         let values = Right::new(head.v, len, d, precision);
         for block in self.blocks() {
             let (first, rows) = block;
-            let mut scores = Buffer::stale(rows * self.stride());
-            let mut p = Buffer::stale(rows * len);
-            self.probabilities(head, &keys, block, &mut scores, &mut p);
+            let (mut scores, mut p) = (Buffer::stale(rows * stride), Buffer::stale(rows * len));
+            let scale = self.products(head, &keys, block, &mut scores);
+            let mut factors = vec![0.0; rows];
+            simd(
+                #[inline(always)]
+                || {
+                    let rows = scores.chunks_exact(stride).zip(p.chunks_exact_mut(len)).zip(&mut factors);
+                    for (row, ((scores, p), factor)) in rows.enumerate() {
+                        let (max, sum) = exponentials(&scores[..len], scale, p);
+                        *factor = 1.0 / sum;
+                        if let Some(log_sum) = log_sums.get_mut(first + row) {
+                            *log_sum = max.mul_add(scale, sum.ln());
+                        }
+                    }
+                },
+            );
             let mut dropped = Buffer::<S>::stale(rows * len);
             self.drop(first, &p, &mut dropped);
             let left = Left::new(Matrix::new(&dropped[..], len), rows, len, precision);
-            left.times(&values, &mut out[first * d..], d, false);
+            let out = &mut out[first * d..][..rows * d];
+            left.times(&values, out, d, false);
+            // The context is shorter than the row of probabilities: it is divided by their sum in their place.
+            for (context, factor) in out.chunks_exact_mut(d).zip(factors) {
+                context.iter_mut().for_each(|x| *x *= factor);
+            }
         }
     }
 
-    /// Gradients from the gradient `dy` `[len, d]` of the context.
-    pub fn backward<S: Number>(&self, head: Head<S>, dy: Matrix<S>) -> HeadGradients {
+    /// Gradients from the context `y` `[len, d]`, its gradient `dy` and what the forward pass left in `log_sums`.
+    pub fn backward<S: Number>(&self, head: Head<S>, [y, dy]: [Matrix<S>; 2], log_sums: &[f32]) -> HeadGradients {
         let (len, d, stride, precision) = (self.len, self.d, self.stride(), S::PRECISION);
         let keys = Right::new(head.k.t(), d, len, precision);
         let keys_again = Right::new(head.k, len, d, precision);
@@ -132,8 +134,19 @@ impl Scores<'_> {
         for block in self.blocks() {
             let (first, rows) = block;
             let (mut p, mut scores) = (Buffer::stale(rows * len), Buffer::stale(rows * stride));
-            let dy = dy.rows_from(first);
-            self.probabilities(head, &keys, block, &mut scores, &mut p);
+            let (y, dy, log_sums) = (y.rows_from(first), dy.rows_from(first), &log_sums[first..]);
+            let scale = self.products(head, &keys, block, &mut scores);
+            simd(
+                #[inline(always)]
+                || {
+                    let rows = scores.chunks_exact(stride).zip(p.chunks_exact_mut(len)).zip(log_sums);
+                    for ((scores, p), log_sum) in rows {
+                        for (score, p) in scores.iter().zip(p) {
+                            *p = exp(score.mul_add(scale, -log_sum));
+                        }
+                    }
+                },
+            );
             let [mut dropped, mut ds] = [(); 2].map(|()| Buffer::<S>::stale(rows * len));
             self.drop(first, &p, &mut dropped);
             Left::new(Matrix::new(&dropped[..], len).t(), len, rows, precision).times(
@@ -142,20 +155,19 @@ impl Scores<'_> {
                 d,
                 first > 0,
             );
-            // From here on `p` holds the gradients of the scores.
             let dp = &mut scores;
             Left::new(dy, rows, d, precision).times(&values, dp, stride, false);
             simd(
                 #[inline(always)]
                 || {
-                    let rows = p.chunks_exact_mut(len).zip(dropped.chunks_exact(len));
-                    for ((dp, (p, dropped)), ds) in dp.chunks_exact_mut(stride).zip(rows).zip(ds.chunks_exact_mut(len))
-                    {
-                        softmax_backward(p, dropped, &mut dp[..len], self.scale);
-                        S::round(p, ds);
+                    let rows = p.chunks_exact_mut(len).zip(dropped.chunks_exact(len)).zip(dp.chunks_exact(stride));
+                    for (row, ((p, dropped), dp)) in rows.enumerate() {
+                        softmax_backward(p, dropped, dp, dot(y, dy, row, d), self.scale);
                     }
+                    S::round(&p, &mut ds);
                 },
             );
+            // `p` holds the gradients of the scores now.
             let ds = Matrix::new(&ds[..], len);
             Left::new(ds, rows, len, precision).times(&keys_again, &mut dq[first * d..], d, false);
             let queries = Right::new(head.q.rows_from(first), rows, d, precision);
@@ -173,9 +185,10 @@ impl Scores<'_> {
     }
 }
 
-/// Softmax of one row of scores times `scale`; rows with NaN stay NaN.
+/// The exponential of each score less the largest one, times `scale`; gives the largest score and their sum. A row with NaN has a NaN
+/// for a sum.
 #[inline(always)]
-fn softmax(scores: &[f32], scale: f32, out: &mut [f32]) {
+fn exponentials(scores: &[f32], scale: f32, out: &mut [f32]) -> (f32, f32) {
     let mut lanes = [f32::NEG_INFINITY; 16];
     let (blocks, rest) = scores.as_chunks::<16>();
     for block in blocks {
@@ -197,30 +210,21 @@ fn softmax(scores: &[f32], scale: f32, out: &mut [f32]) {
         *out = exp((*x - max) * scale);
         sum += *out;
     }
-    let factor = 1.0 / sum;
-    for x in out.iter_mut() {
-        *x *= factor;
-    }
+    (max, sum)
 }
 
-/// `dS = scale · (D ∘ dD - P · rowsum(D ∘ dD))` of one row, in the place of `p`, where `D = P ∘ M` are the probabilities after
-/// dropout and `dd` their gradient: `P ∘ (M ∘ dD)` is `D ∘ dD`, so that no mask is needed.
+/// Inner product of a row of `a` and of `b`, `d` numbers long.
 #[inline(always)]
-fn softmax_backward<S: Number>(p: &mut [f32], dropped: &[S], dd: &mut [f32], scale: f32) {
-    let mut lanes = [0.0f32; 16];
-    let ((blocks, rest), (dd_blocks, dd_rest)) = (dropped.as_chunks::<16>(), dd.as_chunks_mut::<16>());
-    for (block, dd) in blocks.iter().zip(dd_blocks) {
-        for ((lane, x), dd) in lanes.iter_mut().zip(block).zip(dd) {
-            *dd *= x.to_f32();
-            *lane += *dd;
-        }
-    }
-    let mut dot = lanes.iter().sum::<f32>();
-    for (x, dd) in rest.iter().zip(dd_rest) {
-        *dd *= x.to_f32();
-        dot += *dd;
-    }
-    for (p, dd) in p.iter_mut().zip(dd) {
-        *p = scale * (*dd - *p * dot);
+fn dot<S: Number>(a: Matrix<S>, b: Matrix<S>, row: usize, d: usize) -> f32 {
+    a.data[row * a.row..][..d].iter().zip(&b.data[row * b.row..][..d]).map(|(a, b)| a.to_f32() * b.to_f32()).sum()
+}
+
+/// `dS = scale · (D ∘ dD - P · dy·y)` of one row, in the place of `p`, where `D = P ∘ M` are the probabilities after dropout and `dd`
+/// their gradient. `P ∘ (M ∘ dD)` is `D ∘ dD`, so that no mask is needed, and its sum is that of the context times its gradient
+/// (Dao et al. 2022, FlashAttention, appendix B).
+#[inline(always)]
+fn softmax_backward<S: Number>(p: &mut [f32], dropped: &[S], dd: &[f32], dot: f32, scale: f32) {
+    for (p, (dropped, dd)) in p.iter_mut().zip(dropped.iter().zip(dd)) {
+        *p = scale * (dropped.to_f32() * dd - *p * dot);
     }
 }

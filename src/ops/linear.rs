@@ -2,9 +2,9 @@
 
 use super::composed;
 use super::kernel::{add_column_sums, slice, tensor, view};
-use super::matmul::{Matrix, parallel_product};
+use super::matmul::{Matrix, parallel_product, products_apart};
 use super::number::{Number, Precision};
-use crate::gradient::{Gradient, Parameter, Recorder};
+use crate::gradient::{Gradient, Parameter, Recorder, Slot};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use std::ops::Range;
 
@@ -40,8 +40,18 @@ pub fn linear(x: &Tensor, weight: &Parameter, bias: Option<&Parameter>, recorder
 /// Rows of which weight gradients are summed at a time: bounds the copy of the input that products need.
 const DEPTH: usize = 1 << 13;
 
-/// `dw[outputs, inputs] = dyᵀ · x`, or `+=` if `keep`, over some rows of `dy` `[_, outputs]` and `x` `[_, inputs]`, on all threads.
-pub(super) fn add_weight_gradient<S: Number>(
+/// Records the gradient `dyᵀ · x` of a weight `[outputs, inputs]`, by gradient row, from `dy` `[_, outputs]` and `x` `[_, inputs]`,
+/// on all threads.
+pub(super) fn record_weight<S: Number>(recorder: &Recorder, slot: Slot, dy: (Matrix<S>, usize), x: (Matrix<S>, usize)) {
+    let few = recorder.spans().iter().map(|(_, span)| span.len()).sum::<usize>() <= DEPTH;
+    let together = few && recorder.record_together(slot, |spans, dw| products_apart((dy.1, x.1), spans, dy.0, x.0, dw));
+    if !together {
+        recorder.record(slot, |rows, dw, keep| add_weight_gradient(rows, dy, x, dw, keep));
+    }
+}
+
+/// `dw[outputs, inputs] = dyᵀ · x`, or `+=` if `keep`, over some rows of `dy` and `x`.
+fn add_weight_gradient<S: Number>(
     rows: Range<usize>,
     dy: (Matrix<S>, usize),
     x: (Matrix<S>, usize),
@@ -92,9 +102,7 @@ impl CustomOp1 for Linear {
         let (dy_matrix, x_matrix) = (Matrix::new(&dy[..], self.outputs), Matrix::new(&xs[..], self.inputs));
         if let Some(recorder) = &self.recorder {
             if let Some(slot) = self.weight.slot {
-                recorder.record(slot, |rows, dw, keep| {
-                    add_weight_gradient(rows, (dy_matrix, self.outputs), (x_matrix, self.inputs), dw, keep);
-                });
+                record_weight(recorder, slot, (dy_matrix, self.outputs), (x_matrix, self.inputs));
             }
             if let Some(slot) = self.bias.as_ref().and_then(|bias| bias.slot) {
                 recorder.record_sums(slot, |rows, db| {

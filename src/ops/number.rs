@@ -1,6 +1,7 @@
 //! How activations are kept between the passes and multiplied: in f32, or in bf16 with sums in f32.
 
 use super::buffers::{Buffer, Pooled};
+use crate::gradient;
 use half::bf16;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
@@ -37,6 +38,9 @@ pub trait Number: Pooled {
         Self::round(from, to);
     }
 
+    /// Adds the inner products of all pairs of rows, of equal lengths, to `out`: `[i][j]` for `j <= i`, the rest unspecified.
+    fn add_inner_products(rows: &[&[Self]], out: &mut [f32]);
+
     /// The nearest numbers of a buffer that is no longer needed.
     fn take(buffer: Buffer<f32>) -> Buffer<Self>;
 
@@ -45,6 +49,9 @@ pub trait Number: Pooled {
 
     /// The same numbers, if they are f32.
     fn as_f32(values: &[Self]) -> Option<&[f32]>;
+
+    /// The same numbers, if they are bf16.
+    fn as_bf16(values: &[Self]) -> Option<&[bf16]>;
 
     /// The same numbers, if they are f32.
     fn as_f32_mut(values: &mut [Self]) -> Option<&mut [f32]>;
@@ -77,6 +84,10 @@ impl Number for f32 {
         to.copy_from_slice(&from[..to.len()]);
     }
 
+    fn add_inner_products(rows: &[&[Self]], out: &mut [f32]) {
+        gradient::add_products(rows, out);
+    }
+
     fn take(buffer: Buffer<f32>) -> Buffer<Self> {
         buffer
     }
@@ -92,6 +103,10 @@ impl Number for f32 {
 
     fn as_f32(values: &[Self]) -> Option<&[f32]> {
         Some(values)
+    }
+
+    fn as_bf16(_: &[Self]) -> Option<&[bf16]> {
+        None
     }
 
     fn as_f32_mut(values: &mut [Self]) -> Option<&mut [f32]> {
@@ -131,6 +146,10 @@ impl Number for bf16 {
         Self::round(from, to);
     }
 
+    fn add_inner_products(rows: &[&[Self]], out: &mut [f32]) {
+        gradient::add_products_of_bf16(rows, out);
+    }
+
     fn take(buffer: Buffer<f32>) -> Buffer<Self> {
         let mut rounded = Buffer::stale(buffer.len());
         rounded.par_chunks_mut(1 << 14).zip(buffer.par_chunks(1 << 14)).for_each(|(to, from)| Self::round(from, to));
@@ -144,6 +163,10 @@ impl Number for bf16 {
 
     fn as_f32(_: &[Self]) -> Option<&[f32]> {
         None
+    }
+
+    fn as_bf16(values: &[Self]) -> Option<&[bf16]> {
+        Some(values)
     }
 
     fn as_f32_mut(_: &mut [Self]) -> Option<&mut [f32]> {

@@ -155,7 +155,7 @@ impl Trainer {
                 for (task, slot) in self.model.head_slots() {
                     rows.scale_head(slot, weights[0][task])?;
                 }
-                heads_square = rows.measure(&self.parts)?.heads_square;
+                heads_square = rows.heads_square(&self.parts)?;
             }
             if self.combine(&mut rows, &row_weights)? {
                 row_weights.iter_mut().flatten().for_each(|w| *w = 1.0);

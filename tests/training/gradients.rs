@@ -276,6 +276,58 @@ fn rows_in_bf16_are_the_rows_rounded() {
     }
 }
 
+/// Inner products are taken while rows are written, where all rows of a parameter are written at once.
+#[test]
+fn inner_products_of_rows_are_those_of_what_the_rows_hold() {
+    let model = model("bert_absolute", 0.1);
+    let arena = model.arena();
+    let layer = |name: &str| name.split('.').find(|part| part.parse::<usize>().is_ok()).unwrap_or("").to_owned();
+    let parts = Parts::new(arena, layer);
+    assert!(parts.count() > 2, "{:?}", parts.names());
+    let (all, three, together) = (
+        batch(&mut Random(10), None, false),
+        batch(&mut Random(11), Some(2), false),
+        batch(&mut Random(12), None, true),
+    );
+    let stores = [GradientStore::new, GradientStore::in_bf16, GradientStore::in_bf16_but_first];
+    for (kind, store) in stores.into_iter().enumerate() {
+        let store = Arc::new(store(arena, 4));
+        for (step, batches) in [vec![&all], vec![&three], vec![&all, &three], vec![&together]].into_iter().enumerate() {
+            store.lock().clear();
+            for (index, batch) in batches.into_iter().enumerate() {
+                let pass = Pass::training(&store, batch, Some(Noise::new(step as u64, index as u64))).unwrap();
+                let pass = pass.in_precision(if kind == 0 { Precision::F32 } else { Precision::Bf16 });
+                model.losses(batch, &pass).unwrap().backward(&vec![1.0; batch.tasks.len()]).unwrap();
+            }
+            let mut rows = store.lock();
+            rows.finish().unwrap();
+            let whole: Vec<Vec<f32>> = (0..4).map(|row| rows.whole(row)).collect();
+            let found = rows.gramians(&parts);
+            for (part, found) in found.iter().enumerate() {
+                let entries = || arena.entries().iter().filter(|(name, _)| parts.names()[part] == layer(name));
+                let of_heads = |offset: usize| offset >= arena.heads_start();
+                let product = |i: usize, j: usize| -> f64 {
+                    let slots = entries().map(|(_, entry)| entry.slot).filter(|slot| !of_heads(slot.offset));
+                    slots
+                        .flat_map(|slot| slot.offset..slot.offset + slot.len)
+                        .map(|at| f64::from(whole[i][at]) * f64::from(whole[j][at]))
+                        .sum()
+                };
+                for (i, j) in (0..4).flat_map(|i| (0..4).map(move |j| (i, j))) {
+                    let size = (product(i, i) * product(j, j)).sqrt();
+                    // Beside rows in bf16 the one in f32 is rounded before it is compared.
+                    let tolerance = if kind == 2 { 1e-3 } else { 1e-5 };
+                    let error = (found[i][j] - product(i, j)).abs();
+                    assert!(
+                        error <= tolerance * size,
+                        "store {kind}, step {step}, part {part}, ({i}, {j}): {error} of {size}"
+                    );
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn affinity_is_what_a_first_step_of_one_task_alone_does_to_all_losses() {
     let mut setup = Setup::open("training");

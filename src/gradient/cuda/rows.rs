@@ -1,6 +1,6 @@
 //! Gradient rows on the device.
 
-use super::super::{Arena, Owner, Row, Slot, TableRows};
+use super::super::{Aligned, Arena, Owner, Row, Slot, TableRows};
 use super::kernels::{File, kernel, over};
 use super::table::DeviceTable;
 use super::{DeviceGradient, cuda, upload};
@@ -126,9 +126,9 @@ impl DeviceRows {
     pub fn fetch(&mut self, row: usize, shared: &mut Row, tables: &mut [TableRows]) -> Result<()> {
         *shared = match &self.shared[row] {
             DeviceRow::F32(Some(numbers)) => Row::F32(self.device.clone_dtoh(numbers)?),
-            DeviceRow::Bf16(Some(numbers)) => Row::Bf16(self.device.clone_dtoh(numbers)?),
+            DeviceRow::Bf16(Some(numbers)) => Row::Bf16(self.device.clone_dtoh(numbers)?.into()),
             DeviceRow::F32(None) => Row::F32(vec![0.0; self.shared_len]),
-            DeviceRow::Bf16(None) => Row::Bf16(vec![bf16::ZERO; self.shared_len]),
+            DeviceRow::Bf16(None) => Row::Bf16(Aligned::zeros(self.shared_len)),
         };
         for (own, table) in self.tables.iter_mut().zip(tables) {
             own.fetch(row, table)?;
@@ -146,7 +146,7 @@ impl DeviceRows {
                 stream.memcpy_htod(numbers, allocated(own, || device.alloc_zeros(len))?).w()?;
             }
             (DeviceRow::Bf16(own), Row::Bf16(numbers)) => {
-                stream.memcpy_htod(numbers, allocated(own, || device.alloc_zeros(len))?).w()?;
+                stream.memcpy_htod(&**numbers, allocated(own, || device.alloc_zeros(len))?).w()?;
             }
             _ => candle_core::bail!("a gradient row in another number format"),
         }

@@ -5,7 +5,7 @@ use super::{Dense, Kept, Layer};
 use crate::gradient::{Parameter, Recorder};
 use crate::ops::buffers::Buffer;
 use crate::ops::kernel::simd;
-use crate::ops::linear::add_weight_gradient;
+use crate::ops::linear::record_weight;
 use crate::ops::matmul::{self, Left, Matrix};
 use crate::ops::number::{Number, widen};
 use crate::ops::random::Dropout;
@@ -67,8 +67,8 @@ impl<S: Number> Layer<S> {
         };
         let numbers = LayerNumbers::new(&self.parameters)?;
         self.feed_forward_backward(&numbers, kept, &mut t, dx);
-        let d_context = Matrix::new(&t.d_context[..], h);
-        self.options.attention.backward(kept.parts(h), h, d_context, &mut t.d_qkv)?;
+        let context = (Matrix::new(&kept.context[..], h), Matrix::new(&t.d_context[..], h));
+        self.options.attention.backward(kept.parts(h), h, context, &kept.log_sums, &mut t.d_qkv)?;
         self.project_backward(&numbers, &t.d_qkv, dx);
         if let Some(recorder) = self.recorder() {
             self.record_weights(recorder, kept, &t);
@@ -218,10 +218,9 @@ impl<S: Number> Layer<S> {
     fn record_weights(&self, recorder: &Recorder, kept: &Kept<S>, t: &Transient<S>) {
         let (h, inner, layer) = (self.hidden, self.inner, &self.parameters);
         let record = |dense: &Dense, dy: (Matrix<S>, usize), x: (&[S], usize)| {
-            let Some(slot) = dense.weight.slot else { return };
-            recorder.record(slot, |rows, dw, keep| {
-                add_weight_gradient(rows, dy, (Matrix::new(x.0, x.1), x.1), dw, keep);
-            });
+            if let Some(slot) = dense.weight.slot {
+                record_weight(recorder, slot, dy, (Matrix::new(x.0, x.1), x.1));
+            }
         };
         record(&layer.output, (Matrix::new(&t.d_output, h), h), (&t.active, inner));
         record(&layer.intermediate, (Matrix::new(&t.d_inner, inner), inner), (&t.normed, h));

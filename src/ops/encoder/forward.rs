@@ -63,6 +63,7 @@ impl<S: Number> Layer<S> {
             input: Buffer::stale(0),
             qkv: Buffer::stale(tokens * 3 * h),
             context: Buffer::stale(0),
+            log_sums: Buffer::stale(rows_kept * self.options.attention.heads),
             first_sum: Buffer::stale(rows_kept * h),
             second_sum: Buffer::stale(rows_kept * h),
             inner: Buffer::stale(rows_kept * inner),
@@ -70,7 +71,9 @@ impl<S: Number> Layer<S> {
         let numbers = LayerNumbers::new(&self.parameters)?;
         self.project(&numbers, x, &mut kept.qkv);
         let mut context = Buffer::stale(tokens * h);
-        self.options.attention.forward(kept.parts(h), h, &mut context)?;
+        let mut log_sums = std::mem::replace(&mut kept.log_sums, Buffer::stale(0));
+        self.options.attention.forward(kept.parts(h), h, &mut context, &mut log_sums)?;
+        kept.log_sums = log_sums;
         kept.context = context;
         self.feed_forward(&numbers, x, &mut kept, out, keep);
         Ok(kept)

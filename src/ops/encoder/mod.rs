@@ -173,6 +173,8 @@ struct Kept<S: Number> {
     qkv: Buffer<S>,
     /// Result of the attention.
     context: Buffer<S>,
+    /// What the attention's backward pass needs beside that, `[heads]` a token.
+    log_sums: Buffer<f32>,
     /// Inputs of the two norms.
     first_sum: Buffer<S>,
     second_sum: Buffer<S>,

@@ -230,6 +230,31 @@ pub unsafe fn round_past_caches(from: &[f32], to: &mut [u16]) {
     _mm_sfence();
 }
 
+/// Copies rows of `width` numbers past the caches, as [`round_past_caches`], to rows `step` apart.
+///
+/// # Safety
+/// The processor must have the instructions; `to` must have room for whole rows.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub unsafe fn copy_rows_past_caches(from: &[u16], width: usize, to: *mut u16, step: usize) {
+    for (row, from) in from.chunks_exact(width).enumerate() {
+        // SAFETY: the row has room; lines begin at multiples of 64 bytes and have 32 numbers, as their sources.
+        unsafe {
+            let to = std::slice::from_raw_parts_mut(to.add(row * step), width);
+            let head = to.as_ptr().align_offset(64).min(width);
+            let ((first, from_line), (to_first, to_rest)) = (from.split_at(head), to.split_at_mut(head));
+            let (lines, to_last) = to_rest.as_chunks_mut::<32>();
+            let (sources, last) = from_line.as_chunks::<32>();
+            to_first.copy_from_slice(first);
+            for (line, source) in lines.iter_mut().zip(sources) {
+                _mm512_stream_si512(line.as_mut_ptr().cast(), _mm512_loadu_si512(source.as_ptr().cast()));
+            }
+            to_last.copy_from_slice(last);
+        }
+    }
+    // Once: a fence waits for all lines that are under way.
+    _mm_sfence();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

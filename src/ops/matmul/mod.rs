@@ -5,6 +5,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+mod apart;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod kernels;
@@ -18,11 +19,14 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::{round, round_past_caches};
 
+pub use apart::products_apart;
+
 use super::buffers::Buffer;
 use super::kernel::simd;
 use super::number::{Number, Precision, widen};
 use kernels::Kernel;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// A matrix in memory: `at(i, j) = data[i * row + j * column]`.
 #[derive(Clone, Copy)]
@@ -49,6 +53,11 @@ impl<'a, S> Matrix<'a, S> {
     /// Without the rows before `row`.
     pub fn rows_from(self, row: usize) -> Self {
         Self { data: self.data.get(row * self.row..).unwrap_or(&[]), ..self }
+    }
+
+    /// What is left below row `row` and right of column `column`.
+    pub fn from(self, row: usize, column: usize) -> Self {
+        self.rows_from(row).t().rows_from(column).t()
     }
 
     fn holds(&self, rows: usize, columns: usize) -> bool {
@@ -80,6 +89,9 @@ pub struct Ready {
     #[cfg(not(target_arch = "x86_64"))]
     _tiles: Option<()>,
 }
+
+/// A multiple of the rows and of the columns that kernels take together.
+pub const PART: usize = 96;
 
 /// Rows that make a good block for one thread: enough to use the right operand well, few enough to stay in its cache.
 pub fn block_rows() -> usize {
@@ -165,6 +177,11 @@ struct Words<'a> {
     _borrowed: PhantomData<&'a [u32]>,
 }
 
+// SAFETY: the words are the buffer's or borrowed, and only read.
+unsafe impl Send for Words<'_> {}
+// SAFETY: the same.
+unsafe impl Sync for Words<'_> {}
+
 impl<'a> Left<'a> {
     /// Lays out `a` `[rows, depth]`, or uses it as it lies where that is possible.
     ///
@@ -196,33 +213,55 @@ impl<'a> Left<'a> {
     /// # Panics
     /// If depth or precision differ, or `out` is too small.
     pub fn times(&self, right: &Right, out: &mut [f32], width: usize, keep: bool) {
-        let (rows, columns) = (self.rows, right.columns);
+        self.times_part(0..self.rows, right, 0..right.columns, out, width, keep);
+    }
+
+    /// Some rows and columns of [`Left::times`], which are all that `out` holds. Rows and columns begin at a multiple of [`PART`].
+    ///
+    /// # Panics
+    /// If they do not, and as [`Left::times`].
+    pub fn times_part(
+        &self,
+        rows: Range<usize>,
+        right: &Right,
+        columns: Range<usize>,
+        out: &mut [f32],
+        width: usize,
+        keep: bool,
+    ) {
         assert!(self.depth == right.depth && self.kernel == right.kernel, "operands that do not belong together");
-        if rows == 0 || columns == 0 {
+        assert!(rows.end <= self.rows && columns.end <= right.columns, "a part outside of the product");
+        assert!(rows.start.is_multiple_of(PART) && columns.start.is_multiple_of(PART), "a part of a panel");
+        if rows.is_empty() || columns.is_empty() {
             return;
         }
-        assert!((rows - 1) * width + columns <= out.len() && columns <= width, "output too small");
+        assert!((rows.len() - 1) * width + columns.len() <= out.len() && columns.len() <= width, "output too small");
         match (&self.layout, &right.layout) {
             #[cfg(target_arch = "x86_64")]
             (LeftLayout::Words(left), RightLayout::Panels(panels)) => {
-                let shape = (rows, columns, self.kernel.words(self.depth));
-                let (words, numbers) = (left.start, out.as_mut_ptr());
+                let depth = self.kernel.words(self.depth);
+                let shape = (rows.len(), columns.len(), depth);
+                let numbers = out.as_mut_ptr();
                 let Words { panel, row, step, .. } = *left;
                 // SAFETY: layouts of words are made only for kernels that are available, and hold rows × depth and depth ×
-                // columns as the kernel wants them; the assert above holds for `out`, which is borrowed exclusively.
+                // columns as the kernel wants them, in whole panels of which the part begins one; the asserts above hold for the
+                // part and for `out`, which is borrowed exclusively.
                 unsafe {
+                    let words = left.start.add(rows.start / self.kernel.group() * panel);
+                    let right = panels.as_ptr().add(columns.start * depth);
                     if self.kernel == Kernel::Tiles {
                         let (left, out) = (amx::Left { words, panel, row, step }, avx512::Out { numbers, width, keep });
-                        amx::multiply(shape, left, panels.as_ptr(), out);
+                        amx::multiply(shape, left, right, out);
                     } else {
                         let left = avx512::Left { words, panel, row, step };
                         let out = avx512::Out { numbers, width, keep };
-                        avx512::multiply(self.kernel, shape, left, panels.as_ptr(), out);
+                        avx512::multiply(self.kernel, shape, left, right, out);
                     }
                 }
             }
             (LeftLayout::Plain(left), RightLayout::Plain(right)) => {
-                portable::multiply((rows, columns, self.depth), left, right, out, width, keep);
+                let shape = (rows.len(), columns.len(), self.depth);
+                portable::multiply(shape, (left, rows.start), (right, columns.start), out, width, keep);
             }
             _ => unreachable!("both layouts follow from the kernel"),
         }

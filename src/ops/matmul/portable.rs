@@ -44,16 +44,20 @@ impl<'a> Operand<'a> {
     }
 }
 
+/// `rows` of the result from row `left.1` on, `columns` from column `right.1` on.
 pub fn multiply(
     (rows, columns, depth): (usize, usize, usize),
-    left: &Operand,
-    right: &Operand,
+    left: (&Operand, usize),
+    right: (&Operand, usize),
     out: &mut [f32],
     width: usize,
     keep: bool,
 ) {
-    // SAFETY: both operands were checked to hold their shape when they were made, `out` by the caller; `out` is borrowed
-    // exclusively.
+    let ((left, row), (right, column)) = (left, right);
+    // Without depth there may be no numbers.
+    let (left_start, right_start) = if depth == 0 { (0, 0) } else { (row * left.row, column * right.column) };
+    // SAFETY: both operands were checked to hold their shape when they were made, the part of it and `out` by the caller; `out`
+    // is borrowed exclusively.
     unsafe {
         gemm::gemm(
             rows,
@@ -63,10 +67,10 @@ pub fn multiply(
             1,
             width as isize,
             keep,
-            left.numbers().as_ptr(),
+            left.numbers()[left_start..].as_ptr(),
             left.column as isize,
             left.row as isize,
-            right.numbers().as_ptr(),
+            right.numbers()[right_start..].as_ptr(),
             right.column as isize,
             right.row as isize,
             if keep { 1.0 } else { 0.0 },

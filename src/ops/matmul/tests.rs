@@ -1,6 +1,7 @@
 //! Products against sums in f64, by all kernels that the processor has.
 
 use super::*;
+use crate::gradient::Gradient;
 use half::bf16;
 
 /// Numbers between -1 and 1.
@@ -118,4 +119,103 @@ fn threads_do_not_change_a_product() {
     let mut many = vec![0.0; rows * columns];
     parallel_product((rows, columns, depth), a, b, Precision::F32, &mut many, false);
     assert!(one.iter().zip(&many).all(|(a, b)| (a - b).abs() < 1e-5));
+}
+
+#[test]
+fn a_part_of_a_product_is_that_part() {
+    let (rows, columns, depth) = (230, 300, 70);
+    let (a, b) = (numbers(rows * depth, 7), numbers(depth * columns, 8));
+    let (a, b) = (Matrix::new(&a[..], rows).t(), Matrix::new(&b[..], columns));
+    for precision in [Precision::F32, Precision::Bf16] {
+        for kernel in Kernel::all(precision) {
+            let left = Left::for_kernel(a, rows, depth, precision, kernel);
+            let right = Right::for_kernel(b, depth, columns, precision, kernel);
+            let mut whole = vec![0.0; rows * columns];
+            left.times(&right, &mut whole, columns, false);
+            for (part_rows, part_columns) in [(96..230, 96..300), (192..200, 0..192), (0..96, 192..250), (96..96, 0..9)]
+            {
+                let width = part_columns.len();
+                let mut part = vec![0.0; part_rows.len() * width];
+                left.times_part(part_rows.clone(), &right, part_columns.clone(), &mut part, width, false);
+                for (i, row) in part_rows.zip(part.chunks(width)) {
+                    let expected = &whole[i * columns..][part_columns.clone()];
+                    assert!(row.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{kernel:?}, row {i}");
+                }
+            }
+        }
+    }
+}
+
+/// Results of tasks whose rows are apart, in f32 and bf16, against each task's own product, and their inner products against those
+/// of the results in f64.
+#[test]
+fn products_apart_are_those_of_each_task_and_their_inner_products_fit() {
+    let cases: [(usize, usize, &[Range<usize>]); 4] = [
+        (50, 40, &[3..10, 10..50]),
+        (200, 500, &[0..30, 31..32, 40..129]),
+        (97, 193, &[5..60, 0..4, 70..71, 60..70, 90..128]),
+        (1, 1, &[0..1, 1..3]),
+    ];
+    for (outputs, inputs, spans) in cases {
+        let tokens = 130;
+        let (dy, x) = (numbers(tokens * outputs, 9), numbers(tokens * inputs, 10));
+        let round = |values: &[f32]| values.iter().map(|&x| <bf16 as Number>::from_f32(x)).collect::<Vec<_>>();
+        let (dy16, x16) = (round(&dy), round(&x));
+        // Which results are in bf16.
+        for halves in [vec![false; spans.len()], vec![true; spans.len()], (0..spans.len()).map(|t| t > 0).collect()] {
+            for in_bf16 in [false, true] {
+                let mut single = vec![vec![9.0f32; outputs * inputs]; spans.len()];
+                let mut half = vec![vec![bf16::ONE; outputs * inputs]; spans.len()];
+                let out = (single.iter_mut().zip(&mut half).zip(&halves)).map(|((single, half), &rounded)| {
+                    if rounded { Gradient::Bf16(half) } else { Gradient::F32(single) }
+                });
+                let (out, shape) = (out.collect(), (outputs, inputs));
+                let found = match in_bf16 {
+                    false => {
+                        products_apart(shape, spans, Matrix::new(&dy[..], outputs), Matrix::new(&x[..], inputs), out)
+                    }
+                    true => products_apart(
+                        shape,
+                        spans,
+                        Matrix::new(&dy16[..], outputs),
+                        Matrix::new(&x16[..], inputs),
+                        out,
+                    ),
+                };
+                let mut results = Vec::new();
+                for (task, span) in spans.iter().enumerate() {
+                    let shape = (outputs, inputs, span.len());
+                    let precision = if in_bf16 { Precision::Bf16 } else { Precision::F32 };
+                    let mut own = vec![0.0f32; outputs * inputs];
+                    let (dy, x) = (Matrix::new(&dy[..], outputs), Matrix::new(&x[..], inputs));
+                    parallel_product(
+                        shape,
+                        dy.rows_from(span.start).t(),
+                        x.rows_from(span.start),
+                        precision,
+                        &mut own,
+                        false,
+                    );
+                    let (result, tolerance): (Vec<f32>, f32) = match halves[task] {
+                        true => (half[task].iter().map(|x| x.to_f32()).collect(), 1.0 / 256.0),
+                        false => (single[task].clone(), 0.0),
+                    };
+                    for (place, (found, own)) in result.iter().zip(&own).enumerate() {
+                        let error = (found - own).abs();
+                        assert!(error <= tolerance * own.abs() + 1e-5, "task {task}, {place}: {found}, not {own}");
+                    }
+                    results.push(result);
+                }
+                let size = |i: usize| results[i].iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
+                for (i, j) in (0..spans.len()).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+                    let expected: f64 =
+                        results[i].iter().zip(&results[j]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                    // Beside bf16 what is f32 is rounded before it is compared.
+                    let tolerance = if halves.contains(&true) && !halves[j] { 1e-2 } else { 1e-5 };
+                    let error = (found[i][j] - expected).abs() / (size(i) * size(j)).sqrt();
+                    assert!(error < tolerance, "{outputs} × {inputs}, {i}, {j}: {}, not {expected}", found[i][j]);
+                }
+            }
+        }
+    }
 }
