@@ -241,14 +241,18 @@ pub unsafe fn copy_rows_past_caches(from: &[u16], width: usize, to: *mut u16, st
         unsafe {
             let to = std::slice::from_raw_parts_mut(to.add(row * step), width);
             let head = to.as_ptr().align_offset(64).min(width);
-            let ((first, from_line), (to_first, to_rest)) = (from.split_at(head), to.split_at_mut(head));
-            let (lines, to_last) = to_rest.as_chunks_mut::<32>();
-            let (sources, last) = from_line.as_chunks::<32>();
-            to_first.copy_from_slice(first);
-            for (line, source) in lines.iter_mut().zip(sources) {
-                _mm512_stream_si512(line.as_mut_ptr().cast(), _mm512_loadu_si512(source.as_ptr().cast()));
+            let (to_lines, to_last) = to[head..].as_chunks_mut::<32>();
+            let (lines, last) = from[head..].as_chunks::<32>();
+            for (to, line) in to_lines.iter_mut().zip(lines) {
+                _mm512_stream_si512(to.as_mut_ptr().cast(), _mm512_loadu_si512(line.as_ptr().cast()));
             }
-            to_last.copy_from_slice(last);
+            // Rows that are whole lines have neither.
+            if !last.is_empty() {
+                to_last.copy_from_slice(last);
+            }
+            if head > 0 {
+                to[..head].copy_from_slice(&from[..head]);
+            }
         }
     }
     // Once: a fence waits for all lines that are under way.
