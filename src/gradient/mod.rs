@@ -25,6 +25,8 @@ mod update;
 pub use arena::{Arena, Entry, Owner, Parameter, Slot, Table};
 #[cfg(feature = "cuda")]
 pub use cuda::DeviceGradient;
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::upload;
 pub use device::{DeviceFault, device_memory, device_name, open_device, set_tf32};
 pub use optimizer::{AdamW, AdamWOptions};
 pub use parts::Parts;

@@ -106,21 +106,22 @@ impl Trainer {
                 Weighing::After => losses.backward(&scales)?,
             }
         }
+        if let Some(batch) = &validation {
+            self.validate(batch, mean_scale, done + 1)?;
+        }
+
+        let store = self.store.clone();
+        let mut rows = store.lock();
+        rows.finish()?;
+        let Measures { mut gramians, mut heads_square } = rows.measure(&self.parts)?;
+        // Where the losses are on a device they are computed by now: that was the step's one wait.
         let mut unread = &read_losses(&unread)?[..];
         for piece in pieces.iter().filter(|_| late) {
             let (own, rest) = unread.split_at(piece.batch.tasks.len());
             self.see(piece, own, &mut seen)?;
             unread = rest;
         }
-        if let Some(batch) = &validation {
-            self.validate(batch, mean_scale, done + 1)?;
-        }
-
         let losses = seen.weighted(&self.weights);
-        let store = self.store.clone();
-        let mut rows = store.lock();
-        rows.finish()?;
-        let Measures { mut gramians, mut heads_square } = rows.measure(&self.parts)?;
         if !gramians.iter().flatten().flatten().sum::<f64>().is_finite() || !heads_square.is_finite() {
             drop(rows);
             return Err(self.blame(done, &pieces));

@@ -1,6 +1,7 @@
 // The calls of the CUDA driver that cudarc and candle make, on the CPU. Work is done when a call returns.
 #include "engine.h"
 #include "memory.h"
+#include "pinned.h"
 
 #include <atomic>
 #include <chrono>
@@ -22,6 +23,8 @@ thread_local CUcontext current_context;
 
 struct Event {
     std::chrono::steady_clock::time_point time;
+    /// Copies before it.
+    uint64_t copies = 0;
 };
 
 constexpr size_t MEMORY = size_t(80) << 30;
@@ -117,14 +120,14 @@ CUresult cuMemPoolTrimTo(CUmemoryPool, size_t) { return CUDA_SUCCESS; }
 CUresult cuCtxGetCurrent(CUcontext *context) { return *context = current_context, CUDA_SUCCESS; }
 CUresult cuCtxSetCurrent(CUcontext context) { return current_context = context, CUDA_SUCCESS; }
 CUresult cuCtxSetFlags(unsigned) { return CUDA_SUCCESS; }
-CUresult cuCtxSynchronize() { return CUDA_SUCCESS; }
+CUresult cuCtxSynchronize() { return emulator::waited_for(emulator::copies()), CUDA_SUCCESS; }
 
 CUresult cuStreamCreate(CUstream *stream, unsigned) {
     return *stream = reinterpret_cast<CUstream>(new Handle{3}), CUDA_SUCCESS;
 }
 CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int) { return cuStreamCreate(stream, flags); }
 CUresult cuStreamDestroy_v2(CUstream stream) { return delete reinterpret_cast<Handle *>(stream), CUDA_SUCCESS; }
-CUresult cuStreamSynchronize(CUstream) { return CUDA_SUCCESS; }
+CUresult cuStreamSynchronize(CUstream) { return cuCtxSynchronize(); }
 CUresult cuStreamWaitEvent(CUstream, CUevent, unsigned) { return CUDA_SUCCESS; }
 CUresult cuStreamIsCapturing(CUstream, CUstreamCaptureStatus *status) {
     return *status = CU_STREAM_CAPTURE_STATUS_NONE, CUDA_SUCCESS;
@@ -134,11 +137,13 @@ CUresult cuLaunchHostFunc(CUstream, CUhostFn function, void *data) { return func
 CUresult cuEventCreate(CUevent *event, unsigned) { return *event = reinterpret_cast<CUevent>(new Event{}), CUDA_SUCCESS; }
 CUresult cuEventDestroy_v2(CUevent event) { return delete reinterpret_cast<Event *>(event), CUDA_SUCCESS; }
 CUresult cuEventRecord(CUevent event, CUstream) {
-    reinterpret_cast<Event *>(event)->time = std::chrono::steady_clock::now();
+    *reinterpret_cast<Event *>(event) = {std::chrono::steady_clock::now(), emulator::copies()};
     return CUDA_SUCCESS;
 }
-CUresult cuEventSynchronize(CUevent) { return CUDA_SUCCESS; }
-CUresult cuEventQuery(CUevent) { return CUDA_SUCCESS; }
+CUresult cuEventSynchronize(CUevent event) {
+    return emulator::waited_for(reinterpret_cast<Event *>(event)->copies), CUDA_SUCCESS;
+}
+CUresult cuEventQuery(CUevent event) { return cuEventSynchronize(event); }
 CUresult cuEventElapsedTime_v2(float *milliseconds, CUevent start, CUevent end) {
     auto span = reinterpret_cast<Event *>(end)->time - reinterpret_cast<Event *>(start)->time;
     return *milliseconds = std::chrono::duration<float, std::milli>(span).count(), CUDA_SUCCESS;
@@ -153,9 +158,9 @@ CUresult cuMemAllocAsync(CUdeviceptr *address, size_t bytes, CUstream) { return 
 CUresult cuMemFree_v2(CUdeviceptr address) { return release(address); }
 CUresult cuMemFreeAsync(CUdeviceptr address, CUstream) { return release(address); }
 CUresult cuMemHostAlloc(void **address, size_t bytes, unsigned) {
-    return (*address = malloc(bytes ? bytes : 1)) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    return (*address = emulator::allocate_pinned(bytes)) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
-CUresult cuMemFreeHost(void *address) { return free(address), CUDA_SUCCESS; }
+CUresult cuMemFreeHost(void *address) { return emulator::release_pinned(address), CUDA_SUCCESS; }
 CUresult cuMemcpyHtoD_v2(CUdeviceptr to, const void *from, size_t bytes) {
     emulator::check(device(to), bytes, "cuMemcpyHtoD");
     return copy(device(to), from, bytes);
@@ -170,9 +175,14 @@ CUresult cuMemcpyDtoD_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes) {
     return copy(device(to), device(from), bytes);
 }
 CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CUstream) {
+    emulator::copied_from(from, bytes);
     return cuMemcpyHtoD_v2(to, from, bytes);
 }
-CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream) { return cuMemcpyDtoH_v2(to, from, bytes); }
+CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream) {
+    // To ordinary memory the driver waits for the stream.
+    cuCtxSynchronize();
+    return cuMemcpyDtoH_v2(to, from, bytes);
+}
 CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream) {
     return cuMemcpyDtoD_v2(to, from, bytes);
 }

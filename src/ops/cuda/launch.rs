@@ -38,6 +38,7 @@ macro_rules! named {
     };
 }
 pub(super) use named;
+pub(super) use crate::gradient::upload;
 
 /// An argument of a kernel in the eight bytes that hold any of them; an absent buffer is a null pointer.
 pub trait Word {
@@ -157,17 +158,6 @@ pub fn warps(rows: usize) -> LaunchConfig {
 pub fn alloc<T: DeviceRepr>(device: &CudaDevice, len: usize) -> Result<CudaSlice<T>> {
     // SAFETY: whoever allocates has all of it written before it is read.
     unsafe { device.alloc(len.max(1)) }
-}
-
-/// Numbers of the host. The copy is ordered like a kernel; the host does not wait for it.
-///
-/// # Errors
-/// If the device has no memory for them.
-pub fn upload<T: DeviceRepr + 'static>(device: &CudaDevice, numbers: &[T]) -> Result<CudaSlice<T>> {
-    match numbers.is_empty() {
-        true => alloc(device, 1),
-        false => device.clone_htod(numbers),
-    }
 }
 
 /// Where a contiguous f32 tensor lies on the device.
