@@ -27,7 +27,7 @@ pub use arena::{Arena, Entry, Owner, Parameter, Slot, Table};
 pub use cuda::DeviceGradient;
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::upload;
-pub use device::{DeviceFault, device_memory, device_name, open_device, set_tf32};
+pub use device::{DeviceFault, device_capability, device_memory, device_name, open_device, set_tf32};
 pub use optimizer::{AdamW, AdamWOptions};
 pub use parts::Parts;
 pub use recorder::Recorder;

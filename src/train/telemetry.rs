@@ -37,6 +37,12 @@ pub(super) fn step_line(report: &StepReport, tasks: &[&str], parts: &[String]) -
             named(affinity.iter().map(|row| named(row.iter().map(|x| json!(x)).collect())).collect()),
         );
     }
+    if let Some(scale) = report.loss_scale {
+        line.insert("loss_scale".into(), json!(scale));
+    }
+    if report.skipped {
+        line.insert("skipped".into(), json!(true));
+    }
     if let Some(why) = &report.unsolved {
         line.insert("unsolved".into(), json!(why));
     }

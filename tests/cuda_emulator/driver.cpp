@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <cuda.h>
 #include <mutex>
@@ -28,8 +29,17 @@ struct Event {
 };
 
 constexpr size_t MEMORY = size_t(80) << 30;
-/// Most shared memory that a block may ask for, on an H100.
-constexpr size_t SHARED_MEMORY = 232448;
+/// Ten times the compute capability: that of an H100, or CUDA_EMULATOR_CAPABILITY.
+int capability() {
+    static const int set = [] {
+        const char *text = getenv("CUDA_EMULATOR_CAPABILITY");
+        return text ? atoi(text) : 90;
+    }();
+    return set;
+}
+
+/// Most shared memory that a block may ask for, on an H100, an A100 and a T4.
+size_t shared_memory() { return capability() >= 90 ? 232448 : capability() >= 80 ? 166912 : 65536; }
 
 CUresult copy(void *to, const void *from, size_t bytes) {
     if (bytes) memcpy(to, from, bytes);
@@ -90,8 +100,8 @@ CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice) { return *bytes = MEMORY, 
 CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice) {
     switch (attribute) {
     case CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED: *value = 1; break;
-    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = 9; break;
-    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = 0; break;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = capability() / 10; break;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = capability() % 10; break;
     case CU_DEVICE_ATTRIBUTE_WARP_SIZE: *value = emulator::WARP; break;
     case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = 4; break;
     case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = 1024; break;
@@ -99,7 +109,7 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice
     case CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR: *value = 32; break;
     case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X: *value = 0x7FFFFFFF; break;
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK: *value = 48 * 1024; break;
-    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: *value = SHARED_MEMORY; break;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: *value = int(shared_memory()); break;
     case CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH: *value = 0; break;
     default:
         fprintf(stderr, "CUDA emulator: no device attribute %d\n", attribute);
@@ -206,7 +216,7 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule, const char *name) {
 }
 CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value) {
     if (attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) {
-        if (size_t(value) > SHARED_MEMORY) return CUDA_ERROR_INVALID_VALUE;
+        if (size_t(value) > shared_memory()) return CUDA_ERROR_INVALID_VALUE;
         reinterpret_cast<Kernel *>(function)->shared_limit = size_t(value);
     }
     return CUDA_SUCCESS;

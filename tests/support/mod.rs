@@ -1,6 +1,9 @@
 //! What several test files share.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
+
 use mtl_zoo::data::Packed;
 use mtl_zoo::model::{Weight, Weights};
 use safetensors::SafeTensors;

@@ -10,7 +10,7 @@ mod staging;
 mod table;
 
 pub use moments::{DeviceMoments, DeviceStep};
-pub use open::{memory, name, open, set_tf32};
+pub use open::{capability, memory, name, open, set_tf32};
 pub use recorder::DeviceGradient;
 pub use rows::DeviceRows;
 pub use staging::upload;
