@@ -32,13 +32,13 @@ for line in sys.stdin:
 }
 {
     built build --bin mtl-zoo
-    built test --no-run --test cuda --test cuda_training
+    built test --no-run --test cuda --test cuda_training --test ops
     built bench --no-run --bench step --bench balancing
 } | while read -r name path; do
     cp "$path" "$bundle/bin/$name"
     strip "$bundle/bin/$name"
 done
-for name in mtl-zoo cuda cuda_training step balancing; do
+for name in mtl-zoo cuda cuda_training ops step balancing; do
     [ -x "$bundle/bin/$name" ] || { echo "no build of \`$name\`" >&2; exit 1; }
 done
 

@@ -5,7 +5,8 @@
 #     gpu_check.sh [--parts device,parity,training,scores,sanitizer,speed,balancing] [--quick] [--out DIR]
 #
 # device     the card, the driver, and what `--device auto` says; without a device that computes nothing else is run
-# parity     every op, gradients, AdamW, all balancing methods and training steps against the CPU (the test programs)
+# parity     every op against closed forms, finite differences and computation in f64; every op, gradients, AdamW, all balancing
+#            methods and training steps against the CPU (the test programs)
 # training   one run of the recipe `sentiment` on the CPU and one on the card: losses of the first 20 steps
 # scores     that recipe to its end in f32 on the CPU and in bf16 on the card, three seeds each: test scores
 # sanitizer  compute-sanitizer over the tests: memory, races, barriers; if it is there
@@ -21,7 +22,7 @@ all=device,parity,training,scores,sanitizer,speed,balancing
 parts=$all
 out=gpu_check
 quick=
-usage() { sed -n '2,21s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,22s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 while [ $# -gt 0 ]; do
     case $1 in
         --parts) parts=${2:-}; shift 2 || usage ;;
@@ -114,6 +115,7 @@ part_device() {
 }
 
 part_parity() {
+    MTL_ZOO_TEST_DEVICE=cuda tests parity ops
     tests parity cuda
     tests parity cuda_training
 }

@@ -75,6 +75,22 @@ fn numbers(dtype: safetensors::Dtype, data: &[u8]) -> Vec<f64> {
     }
 }
 
+/// What computes: the CPU, or a CUDA device where MTL_ZOO_TEST_DEVICE is `cuda`.
+pub fn device() -> candle_core::Device {
+    #[cfg(feature = "cuda")]
+    if std::env::var("MTL_ZOO_TEST_DEVICE").is_ok_and(|name| name == "cuda") {
+        return cuda::device().expect("a CUDA device");
+    }
+    candle_core::Device::Cpu
+}
+
+/// The gradients of a store, where tests can look at them.
+pub fn fetched(store: &mtl_zoo::gradient::GradientStore) -> std::sync::MutexGuard<'_, mtl_zoo::gradient::Rows> {
+    let mut rows = store.lock();
+    rows.fetch().unwrap();
+    rows
+}
+
 /// The project's folder, or what stands for it where a test program runs without the sources.
 pub fn root() -> PathBuf {
     std::env::var_os("MTL_ZOO_TEST_ROOT").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
