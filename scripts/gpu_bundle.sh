@@ -31,9 +31,8 @@ for line in sys.stdin:
         print(message["target"]["name"], message["executable"])'
 }
 {
-    built build --bin mtl-zoo
+    built build --bin mtl-zoo --bench step --bench balancing
     built test --no-run --test cuda --test cuda_training --test ops
-    built bench --no-run --bench step --bench balancing
 } | while read -r name path; do
     cp "$path" "$bundle/bin/$name"
     strip "$bundle/bin/$name"

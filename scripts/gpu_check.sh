@@ -52,7 +52,7 @@ fi
 failed=0
 : > "$out/rows"
 : > "$out/table"
-quote() { local text=${1//\\/\\\\}; text=${text//\"/\\\"}; printf '"%s"' "$(tr '\n\t\r' '   ' <<< "$text" | tr -d '\000-\037')"; }
+quote() { local text=${1//\\/\\\\}; text=${text//\"/\\\"}; printf '"%s"' "$(printf %s "$text" | tr '\n\t\r' '   ' | tr -d '\000-\037')"; }
 # row PART NAME OK VALUE: OK is true, false or null; VALUE is JSON.
 row() {
     printf '{"part":%s,"name":%s,"ok":%s,"value":%s}\n' "$(quote "$1")" "$(quote "$2")" "$3" "$4" >> "$out/rows"

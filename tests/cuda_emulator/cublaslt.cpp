@@ -148,6 +148,7 @@ int cublasLtMatmul(void *, void *handle, const void *alpha, const void *a, void 
         if (!aligned(a, promised[0]) || !aligned(b, promised[1]) || !aligned(c, promised[2]) || !aligned(d, promised[3]))
             fail("a product's pointers are not aligned as promised");
     }
+    count("product of cuBLASLt");
     size_t rows = out.rows, columns = out.columns, depth = descriptor.transposed[0] ? left.rows : left.columns;
     size_t left_rows = descriptor.transposed[0] ? left.columns : left.rows;
     size_t right_columns = descriptor.transposed[1] ? right.rows : right.columns;

@@ -185,10 +185,12 @@ CUresult cuMemcpyDtoD_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes) {
     return copy(device(to), device(from), bytes);
 }
 CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CUstream) {
+    emulator::count("copy to the device");
     emulator::copied_from(from, bytes);
     return cuMemcpyHtoD_v2(to, from, bytes);
 }
 CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream) {
+    emulator::count("copy to the host");
     // To ordinary memory the driver waits for the stream.
     cuCtxSynchronize();
     return cuMemcpyDtoH_v2(to, from, bytes);
@@ -239,6 +241,7 @@ CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned 
         return CUDA_ERROR_INVALID_VALUE;
     }
     if (extra || (kernel.arguments && !arguments)) return CUDA_ERROR_INVALID_VALUE;
+    emulator::count(name);
     emulator::run(kernel, {gx, gy, gz}, {bx, by, bz}, shared_bytes, arguments);
     return CUDA_SUCCESS;
 }
