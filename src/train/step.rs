@@ -95,7 +95,8 @@ impl Trainer {
                         // Its last weights count for the trunk; heads follow their own losses in every step.
                         losses.heads(&scales)?.backward(&of_batch(&|task| own[0][task]))?;
                     } else {
-                        losses.backward(&with_shares(&|task| loss_scale * scale * self.weights[task] * own[0][task]))?;
+                        losses
+                            .backward(&with_shares(&|task| loss_scale * scale * self.weights[task] * own[0][task]))?;
                     }
                     // Weights that never change may meet a task in one batch of the step and not in the next.
                     keep_present(&mut weights, own, batch);
@@ -105,7 +106,8 @@ impl Trainer {
                     let order: Vec<usize> = batch.tasks.iter().map(|task| task.task).collect();
                     let gramian = spread(&states.gramian()?, &order, tasks);
                     let observed = seen.of_last(&self.weights);
-                    let measured = Measured { gramian: present(&gramian, &observed, loss_scale * scale), ..Measured::default() };
+                    let measured =
+                        Measured { gramian: present(&gramian, &observed, loss_scale * scale), ..Measured::default() };
                     weights = self.balance.weights(&observed, &[measured]);
                     states.backward(&of_batch(&|task| weights[0][task]))?;
                 }
@@ -140,7 +142,12 @@ impl Trainer {
                 weights = vec![vec![1.0; tasks]];
             }
             let report = self.report(&seen, &weights, batches, scale);
-            return Ok(StepReport { gradient_norm: f64::INFINITY, loss_scale: Some(loss_scale), skipped: true, ..report });
+            return Ok(StepReport {
+                gradient_norm: f64::INFINITY,
+                loss_scale: Some(loss_scale),
+                skipped: true,
+                ..report
+            });
         }
         let conflicts = plan.conflicts.then(|| {
             let of_loss = |task: usize| match plan.weighing {
@@ -221,26 +228,6 @@ impl Trainer {
     /// Steps so far, those included that were left out.
     fn done(&self) -> u64 {
         self.optimizer.steps() + self.loss_scale.map_or(0, |own| own.skipped)
-    }
-
-    /// What the losses of a step and their weights tell.
-    fn report(&self, seen: &MeanLosses, weights: &[Vec<f64>], batches: &[Batch], scale: f64) -> StepReport {
-        let mean_weight = |task: usize| weights.iter().map(|part| part[task]).sum::<f64>() / weights.len() as f64;
-        let terms = seen.sums(&self.weights).enumerate().map(|(task, sum)| scale * mean_weight(task) * sum);
-        let times_own = |part: &Vec<f64>| part.iter().zip(&self.weights).map(|(w, own)| w * own).collect();
-        StepReport {
-            loss: terms.sum(),
-            losses: seen.means(),
-            weights: weights.iter().map(times_own).collect(),
-            gradient_norm: 0.0,
-            conflicts: None,
-            conflicts_by_layer: Vec::new(),
-            affinity: None,
-            unsolved: None,
-            loss_scale: None,
-            skipped: false,
-            tokens: batches.iter().map(|batch| batch.packed.tokens()).sum(),
-        }
     }
 
     /// What has to be measured in step `number`, counted from 1, of so many batches.

@@ -172,9 +172,8 @@ impl Layouts {
         let by_keys = variant!(S, "attention_by_keys", padded);
         let grid = self.grid(backward_bytes(padded, other, size_of::<S>()));
         for (name, written) in [(by_queries, &[dq, out as u64][..]), (by_keys, &[dk, dv, out as u64][..])] {
-            let given = words![
-                self.work, q, k, v, stride, dy, width, logsum, delta, tokens, d, scale(d), mask, mask.scale
-            ];
+            let given =
+                words![self.work, q, k, v, stride, dy, width, logsum, delta, tokens, d, scale(d), mask, mask.scale];
             launch_kernel(device, "ops/cuda/attention_backward", name, grid, &[&given, written].concat())?;
         }
         Ok(())

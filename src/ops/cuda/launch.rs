@@ -58,8 +58,8 @@ macro_rules! named {
         ])
     };
 }
-pub(super) use named;
 pub(super) use crate::gradient::upload;
+pub(super) use named;
 
 /// An argument of a kernel in the eight bytes that hold any of them; an absent buffer is a null pointer.
 pub trait Word {

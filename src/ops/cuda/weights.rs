@@ -63,7 +63,9 @@ pub fn record_weight<S: DeviceNumber>(
         };
         match gradient {
             DeviceGradient::F32(to) => product(Matrix::new::<f32>(to.word(), inputs), keep).run(device),
-            DeviceGradient::Bf16(to) if S::FORMAT == Format::Bf16 => product(Matrix::new::<bf16>(to.word(), inputs), keep).run(device),
+            DeviceGradient::Bf16(to) if S::FORMAT == Format::Bf16 => {
+                product(Matrix::new::<bf16>(to.word(), inputs), keep).run(device)
+            }
             // cuBLASLt rounds to the type of the factors only.
             DeviceGradient::Bf16(to) => {
                 let sums = alloc::<f32>(device, outputs * inputs)?;
