@@ -4,9 +4,8 @@ use super::launch::{
     DeviceNumber, Word, alloc, launch, launch_kernel, named, slice, stored, tensor, upload, view, words,
 };
 use super::mask::Mask;
-use crate::ops::Attention;
-use candle_core::cuda_backend::WrapErr;
-use candle_core::cuda_backend::cudarc::driver::sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN as MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
+use crate::gradient::device_capability;
+use crate::ops::{Attention, Precision};
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, LaunchConfig};
 use candle_core::{CpuStorage, CudaDevice, CudaStorage, CustomOp3, Device, Layout, Result, Shape, Tensor};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,15 +39,10 @@ macro_rules! variant {
     };
 }
 
-/// Whether the kernels can do it: learned scores by distance are composed, and heads too wide for the kernels or for the memory that
-/// blocks share on the card.
-pub fn possible(device: &Device, options: &Attention, width: usize) -> Result<bool> {
-    let d = width / options.heads;
-    if options.relative.is_some() || d > WIDEST {
-        return Ok(false);
-    }
-    let shared = device.as_cuda_device()?.cuda_stream().context().attribute(MAX_SHARED_MEMORY_PER_BLOCK_OPTIN).w()?;
-    Ok(backward_bytes(padded(d), 16, size_of::<f32>()) <= shared as usize)
+/// Whether the kernels can do it: learned scores by distance and wide heads are composed, and what tensor cores do not multiply.
+pub fn possible(device: &Device, options: &Attention, width: usize, precision: Precision) -> bool {
+    let ampere = device_capability(device).is_none_or(|capability| capability >= (8, 0));
+    options.relative.is_none() && width / options.heads <= WIDEST && (ampere || precision == Precision::F16)
 }
 
 /// Shared memory of the backward kernels: two tiles of 64 rows and two of `other`.

@@ -6,7 +6,7 @@
 //
 // bf16 and f16 go through the tensor cores as they are. f32 is split in two parts of tf32, and three of the four products of parts
 // are summed: all but the last bits of f32. A tensor core's product of 8 terms is handed terms 2t and 2t + 1 as its t and t + 4.
-// Tensor cores before compute capability 8.0 know f16 alone, 8 terms at a time; there the others are multiplied by shuffles.
+// Tensor cores before compute capability 8.0 know f16 alone, 8 terms at a time.
 #pragma once
 
 #include "ops/cuda/common.cuh"
@@ -139,27 +139,8 @@ __device__ __forceinline__ void multiply(Sums &sums, const Left<f16> &left, cons
             : "r"(left.parts[2 * half].bits), "r"(left.parts[2 * half + 1].bits), "r"(right.parts[half].bits));
 }
 
-/// Each term is shown by the lane that holds it.
-template <class T> __device__ __forceinline__ void multiply(Sums &sums, const Left<T> &left, const Right<T> &right) {
-    int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-#pragma unroll
-    for (int s = 0; s < 4; s++)
-#pragma unroll
-        for (int half = 0; half < 2; half++)
-#pragma unroll
-            for (int k = 0; k < 2; k++) {
-                auto term = [&](Pair<T> pair, int lane) {
-                    float2 own = wide(pair);
-                    return __shfl_sync(ALL, k ? own.y : own.x, lane);
-                };
-                float low = term(left.parts[2 * half], 4 * g + s), high = term(left.parts[2 * half + 1], 4 * g + s);
-                float first = term(right.parts[half], 8 * t + s), second = term(right.parts[half], 8 * t + 4 + s);
-                sums.at[0] += low * first;
-                sums.at[1] += low * second;
-                sums.at[2] += high * first;
-                sums.at[3] += high * second;
-            }
-}
+/// Nobody launches kernels with products of these on such a card: see `possible` in attention.rs.
+template <class T> __device__ __forceinline__ void multiply(Sums &, const Left<T> &, const Right<T> &) { __trap(); }
 
 #endif
 

@@ -92,7 +92,7 @@ pub fn encoder(
         layer.check(hidden)?;
         options.attention.check(tokens, hidden)?;
     }
-    if composed::needed(x)? || !possible(x, &layers, hidden)? {
+    if composed::needed(x)? || !possible(x, &layers, hidden, precision) {
         let apply = |x: Tensor, (layer, options): (Arc<EncoderLayer>, _)| composed::encoder(&x, &layer, options);
         return layers.into_iter().try_fold(x.clone(), apply);
     }
@@ -110,17 +110,16 @@ pub fn encoder(
 
 /// Whether there are kernels for what the layers do, where `x` is.
 #[cfg(feature = "cuda")]
-fn possible(x: &Tensor, layers: &[(Arc<EncoderLayer>, LayerOptions)], hidden: usize) -> Result<bool> {
-    match layers.first() {
-        // One layer's attention is as the other's.
-        Some((_, options)) if !x.device().is_cpu() => super::cuda::possible(x.device(), &options.attention, hidden),
-        _ => Ok(true),
-    }
+fn possible(x: &Tensor, layers: &[(Arc<EncoderLayer>, LayerOptions)], hidden: usize, precision: Precision) -> bool {
+    // One layer's attention is as the other's.
+    let fits =
+        |(_, options): &(_, LayerOptions)| super::cuda::possible(x.device(), &options.attention, hidden, precision);
+    x.device().is_cpu() || layers.first().is_none_or(fits)
 }
 
 #[cfg(not(feature = "cuda"))]
-fn possible(_: &Tensor, _: &[(Arc<EncoderLayer>, LayerOptions)], _: usize) -> Result<bool> {
-    Ok(true)
+fn possible(_: &Tensor, _: &[(Arc<EncoderLayer>, LayerOptions)], _: usize, _: Precision) -> bool {
+    true
 }
 
 impl EncoderLayer {
