@@ -185,8 +185,8 @@ CUresult cuMemcpyDtoD_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes) {
     return copy(device(to), device(from), bytes);
 }
 CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CUstream) {
-    emulator::count("copy to the device");
-    emulator::copied_from(from, bytes);
+    bool pinned = emulator::copied_from(from, bytes);
+    emulator::count(pinned ? "copy from page-locked memory" : "copy from ordinary memory");
     return cuMemcpyHtoD_v2(to, from, bytes);
 }
 CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream) {

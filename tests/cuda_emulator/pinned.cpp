@@ -39,13 +39,14 @@ void release_pinned(void *address) {
     free(address);
 }
 
-void copied_from(const void *from, size_t bytes) {
+bool copied_from(const void *from, size_t bytes) {
     std::lock_guard<std::mutex> lock(mutex);
     auto after = pinned.upper_bound(reinterpret_cast<uintptr_t>(from));
-    if (after == pinned.begin()) return;
+    if (after == pinned.begin()) return false;
     auto &[start, size] = *std::prev(after);
-    if (reinterpret_cast<uintptr_t>(from) + bytes > start + size) return;
+    if (reinterpret_cast<uintptr_t>(from) + bytes > start + size) return false;
     pending.push_back({++made, static_cast<const char *>(from), std::string(static_cast<const char *>(from), bytes)});
+    return true;
 }
 
 uint64_t copies() {
