@@ -101,12 +101,14 @@ fn f16_goes_on_with_its_scale() {
     card.recipe.training.dtype = TrainingDtype::F16;
     let mut whole = card.trainer();
     whole.set_loss_scale(Some(LossScale { scale: 2f64.powi(40), good: 0, skipped: 0 }));
-    train(&card, &mut whole, 0..10);
+    while whole.loss_scale().unwrap().good < 3 {
+        train(&card, &mut whole, 3..4);
+    }
     let (parameters, one, two) = whole.read(|p, [m, v]| (p.to_vec(), m.to_vec(), v.to_vec())).unwrap();
     let scale = whole.loss_scale().unwrap();
-    assert!(scale.skipped > 0 && scale.skipped < 10, "{scale:?}");
+    assert!(scale.skipped > 0, "{scale:?}");
     let mut resumed = card.trainer();
-    resumed.restore(&parameters, one, two, 10 - scale.skipped).unwrap();
+    resumed.restore(&parameters, one, two, 3).unwrap();
     resumed.set_loss_scale(Some(scale));
     let [expected, found] = [&mut whole, &mut resumed].map(|trainer| train(&card, trainer, 10..16));
     assert_eq!(found, expected);
