@@ -1,6 +1,6 @@
 //! With the feature `cuda`: compiles the kernels beside their Rust files, every `.cu` under `src/`, and embeds them.
 //!
-//! Each becomes one fat binary: machine code for compute capability 8.0 and 9.0, and PTX for newer cards. nvcc is the one
+//! Each becomes one fat binary: machine code for compute capability 7.5, 8.0 and 9.0, and PTX for newer cards. nvcc is the one
 //! named by `NVCC`, or in `bin` of `CUDA_HOME` or `CUDA_PATH`, or on the `PATH`. `MTL_ZOO_CUDA_ARCHITECTURES` names other
 //! capabilities, such as `86,120`; with `none` nothing is compiled, which is enough for the emulator of tests/cuda_emulator.
 
@@ -23,7 +23,9 @@ fn main() {
     sources.sort();
     let nvcc = nvcc();
     println!("cargo:rustc-env=MTL_ZOO_CUDA_MAJOR={}", major(&nvcc).unwrap_or(13));
-    let architectures = env::var("MTL_ZOO_CUDA_ARCHITECTURES").unwrap_or_else(|_| "80,90".into());
+    let architectures = env::var("MTL_ZOO_CUDA_ARCHITECTURES").unwrap_or_else(|_| "75,80,90".into());
+    let oldest = architectures.split(',').filter_map(|one| one.trim().parse::<u32>().ok()).min();
+    println!("cargo:rustc-env=MTL_ZOO_CUDA_OLDEST={}", oldest.unwrap_or(0));
     if architectures == "none" {
         let entry = |source: &PathBuf| format!("    ({:?}, b\"none\"),\n", name_of(source));
         let table: String = sources.iter().map(entry).collect();

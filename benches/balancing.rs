@@ -1,7 +1,7 @@
 //! Seconds of one training step of MiniLM-L6 under every balancing method, beside equal weighting.
 //!
 //!     cargo bench --bench balancing -- [--tasks N] [--tokens N] [--length N] [--dtype f32|bf16] [--methods a,b] [--steps N]
-//!                                    [--threads N] [--json]
+//!                                    [--threads N] [--json] [--device cpu|cuda|cuda:N] [--base]
 //!
 //! Steps of the method and of equal weighting take turns on the same batches; the ratio is the median over pairs. With
 //! `--json` one object, else a line a method. `scripts/bench_balance.py` puts it beside PyTorch's libraries.
@@ -11,10 +11,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod minilm;
 
-use candle_core::Device;
-use minilm::{Arguments, CONFIG, Random, batch, model_on, recipe};
+use minilm::{Arguments, CONFIG, Random, base, batch, model_on, recipe};
 use mtl_zoo::balance::methods;
 use mtl_zoo::data::Batch;
+use mtl_zoo::device::DeviceChoice;
 use mtl_zoo::recipe::{Balance, Training, TrainingDtype};
 use mtl_zoo::train::Trainer;
 use serde_json::{Map, json};
@@ -38,10 +38,13 @@ fn main() {
         conflicts_every: 0,
         ..Training::default()
     };
+    let choice: DeviceChoice = arguments.value("--device", "cpu".to_owned()).parse().unwrap();
+    let (device, _) = choice.open().unwrap_or_else(|error| panic!("{error}"));
+    let config = if arguments.flag("--base") { base() } else { CONFIG.into() };
     let trainer = |method: &str| {
         let mut recipe = recipe(tasks, training.clone());
         recipe.balance = Balance::new(method);
-        let mut trainer = Trainer::new(model_on(&Device::Cpu, CONFIG, tasks, 0.1), &recipe);
+        let mut trainer = Trainer::new(model_on(&device, &config, tasks, 0.1), &recipe);
         trainer.validation = Some(Box::new(move |step| batch(tokens, length, tasks, &mut Random(step))));
         trainer
     };

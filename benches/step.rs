@@ -1,24 +1,30 @@
 //! Seconds of one training step of MiniLM-L6 on random tokens, as JSON.
 //!
-//!     cargo bench --bench step -- [--tokens N] [--length N] [--tasks N] [--rows] [--dtype f32|bf16] [--dropout P]
+//!     cargo bench --bench step -- [--tokens N] [--length N] [--tasks N] [--rows] [--dtype f32|bf16|f16] [--dropout P]
 //!                                 [--steps N] [--threads N] [--recompute] [--rate]
-//!                                 [--device cpu|cuda|cuda:N] [--base] [--tf32]
+//!                                 [--device cpu|cuda|cuda:N] [--base] [--tf32] [--lengths FILE]
+//!     cargo bench --bench step -- --lengths-of RECIPE
 //!
 //! `--rows` keeps every task's gradient apart and takes their Gramian; `--rate` measures matrix products and
-//! memory instead. `--base` takes the size of BERT-base. `scripts/bench_torch.py` runs this side by side with PyTorch.
+//! memory instead. `--base` takes the size of BERT-base. `--lengths` takes a JSON file of lengths, an array a task, and draws the
+//! sequences from those; `--lengths-of` prints such a file of a recipe's training rows. `scripts/bench_torch.py` runs this side by
+//! side with PyTorch.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod minilm;
 
-use minilm::{Arguments, CONFIG, Random, base, batch, model_on, recipe};
+use minilm::{Arguments, CONFIG, Random, base, batch, flops, mixed, model_on, recipe};
+use mtl_zoo::catalog::Catalog;
 use mtl_zoo::device::{DeviceChoice, describe};
+use mtl_zoo::hub::{HubOptions, resolve_backbone};
 use mtl_zoo::ops::{Precision, product_rate};
-use mtl_zoo::recipe::{Training, TrainingDtype};
-use mtl_zoo::train::{Trainer, peak_memory};
+use mtl_zoo::recipe::{Recipe, RecipeSource, Training, TrainingDtype};
+use mtl_zoo::train::{Prepared, Trainer, peak_memory};
 use rayon::prelude::*;
 use serde_json::json;
+use std::path::Path;
 use std::time::Instant;
 
 /// Bytes a second that all threads read and write when they go through numbers that no cache holds: `y = a·y + x`, in
@@ -37,20 +43,41 @@ fn memory_rate() -> f64 {
     (12 * NUMBERS) as f64 / seconds.skip(1).fold(f64::INFINITY, f64::min)
 }
 
+/// Tokens of every training row of a recipe, by task.
+fn lengths_of(path: &Path) -> Vec<Vec<usize>> {
+    let recipe = Recipe::load(RecipeSource::File(path), &[], &Catalog::standard().unwrap()).unwrap();
+    let backbone = resolve_backbone(&recipe.backbone.id, None, &HubOptions::default()).unwrap();
+    let tasks = Prepared::new(recipe, backbone).unwrap().tasks;
+    tasks.iter().map(|task| task.train.iter().map(|example| example.encoded.ids.len()).collect()).collect()
+}
+
+fn dtype(name: &str) -> TrainingDtype {
+    serde_json::from_value(json!(name)).unwrap_or_else(|error| panic!("--dtype: {error}"))
+}
+
 fn main() {
     let arguments = Arguments::new();
+    let recipe_file = arguments.value("--lengths-of", String::new());
+    if !recipe_file.is_empty() {
+        println!("{}", json!(lengths_of(Path::new(&recipe_file))));
+        return;
+    }
+    let file = arguments.value("--lengths", String::new());
+    let lengths: Option<Vec<Vec<usize>>> =
+        (!file.is_empty()).then(|| serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap());
     let (tokens, length) = (arguments.value("--tokens", 2048), arguments.value("--length", 64));
-    let (tasks, steps) = (arguments.value("--tasks", 1), arguments.value("--steps", 10));
-    let bf16 = arguments.value("--dtype", "bf16".to_owned()) == "bf16";
+    let tasks = lengths.as_ref().map_or_else(|| arguments.value("--tasks", 1), Vec::len);
+    let steps = arguments.value("--steps", 10);
+    let dtype = dtype(&arguments.value("--dtype", "bf16".to_owned()));
     let threads = arguments.value("--threads", 0usize);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().unwrap();
     if arguments.flag("--rate") {
-        let precision = if bf16 { Precision::Bf16 } else { Precision::F32 };
+        let precision = if dtype == TrainingDtype::F32 { Precision::F32 } else { Precision::Bf16 };
         println!("{}", json!({"flops": product_rate(precision), "bytes": memory_rate()}));
         return;
     }
     let training = Training {
-        dtype: if bf16 { TrainingDtype::Bf16 } else { TrainingDtype::F32 },
+        dtype,
         recompute: arguments.flag("--recompute"),
         tf32: arguments.flag("--tf32"),
         conflicts_every: usize::from(arguments.flag("--rows")),
@@ -62,21 +89,33 @@ fn main() {
     let recipe = recipe(tasks, training);
     let mut trainer = Trainer::new(model_on(&device, &config, tasks, arguments.value("--dropout", 0.1)), &recipe);
     let mut random = Random(2);
-    let mut seconds = Vec::new();
+    let (mut seconds, mut counted, mut arithmetic) = (Vec::new(), 0.0, 0.0);
     for step in 0..steps + 2 {
-        let batch = [batch(tokens, length, tasks, &mut random)];
+        let batch = [match &lengths {
+            Some(lengths) => mixed(tokens, lengths, &mut random),
+            None => batch(tokens, length, tasks, &mut random),
+        }];
         let start = Instant::now();
         trainer.step(&batch, 1.0).unwrap();
         // The first steps touch memory for the first time.
         if step >= 2 {
             seconds.push(start.elapsed().as_secs_f64());
+            counted += batch[0].packed.tokens() as f64;
+            arithmetic += flops(trainer.layout(), &batch[0]);
         }
     }
+    let steps = seconds.len() as f64;
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
-    let memory = peak_memory();
     println!(
         "{}",
-        json!({"device": describe(&device), "peak_bytes": memory, "seconds": median, "best": seconds[0], "tokens_per_second": tokens as f64 / median})
+        json!({
+            "device": describe(&device),
+            "peak_bytes": peak_memory(),
+            "seconds": median,
+            "best": seconds[0],
+            "tokens_per_second": counted / steps / median,
+            "flops_per_second": arithmetic / steps / median,
+        })
     );
 }

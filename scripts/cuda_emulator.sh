@@ -50,10 +50,10 @@ while read -r file; do
     name=${file#"$root/src/"}
     kernels "$(echo "${name%.cu}" | tr / _)" "$file"
 done < <(find "$root/src" -name '*.cu' | sort)
-for part in engine memory driver products cublas cublaslt curand; do
+for part in engine memory pinned driver products cublas cublaslt curand; do
     object=$out/$part.o
     if stale "$object" "$emulator/$part.cpp"; then g++ "${flags[@]}" -I "$headers" -c "$emulator/$part.cpp" -o "$object"; fi
-    case $part in engine | memory | driver | products) objects+=("$object") ;; esac
+    case $part in engine | memory | pinned | driver | products) objects+=("$object") ;; esac
 done
 library() { g++ "${flags[@]}" -shared -Wl,-soname,"$1" "${@:2}" -o "$out/.new" && mv "$out/.new" "$out/$1"; }
 library libcuda.so.1 "${objects[@]}" -Wl,--no-undefined

@@ -6,7 +6,8 @@
 #
 # There:  tar xf gpu_bundle.tar.xz && gpu_bundle/gpu_check.sh
 #
-# Needs what `cargo build --features cuda` needs (docs/gpu.md).
+# Needs what `cargo build --features cuda` needs (docs/gpu.md). candle's own kernels are compiled for the oldest card that ours
+# are for; newer cards take them too.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
@@ -16,6 +17,9 @@ bundle=$target/gpu_bundle
 rm -rf "$bundle"
 mkdir -p "$bundle"/{bin,zoo,tests}
 cd "$root"
+architectures=${MTL_ZOO_CUDA_ARCHITECTURES:-75,80,90}
+[ "$architectures" != none ] || { echo "MTL_ZOO_CUDA_ARCHITECTURES=none: no kernels for a card" >&2; exit 1; }
+export MTL_ZOO_CUDA_ARCHITECTURES=$architectures CUDA_COMPUTE_CAP=${architectures%%,*}
 
 # Of each built file that can be run: its name in Cargo.toml and its path.
 built() {
@@ -27,14 +31,13 @@ for line in sys.stdin:
         print(message["target"]["name"], message["executable"])'
 }
 {
-    built build --bin mtl-zoo
-    built test --no-run --test cuda --test cuda_training
-    built bench --no-run --bench step
+    built build --bin mtl-zoo --bench step --bench balancing
+    built test --no-run --test cuda --test cuda_training --test ops
 } | while read -r name path; do
     cp "$path" "$bundle/bin/$name"
     strip "$bundle/bin/$name"
 done
-for name in mtl-zoo cuda cuda_training step; do
+for name in mtl-zoo cuda cuda_training ops step balancing; do
     [ -x "$bundle/bin/$name" ] || { echo "no build of \`$name\`" >&2; exit 1; }
 done
 

@@ -7,7 +7,8 @@
 # CUDA_EMULATOR=1 takes the emulator even where there is a card; ADDRESS_SANITIZER=1 with it checks shared and local arrays too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-test=(cargo test --release --features cuda --test cuda --test cuda_training "$@")
+test=(cargo test --release --features cuda --test cuda --test cuda_training --test ops "$@")
+export MTL_ZOO_TEST_DEVICE=cuda
 if [ -z "${CUDA_EMULATOR:-}" ] && nvidia-smi -L 2> /dev/null | grep -q GPU; then
     MTL_ZOO_NEEDS_CUDA=1 exec "${test[@]}"
 fi

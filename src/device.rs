@@ -96,6 +96,10 @@ fn problem(fault: &DeviceFault, number: usize) -> Problem {
             format!("one for CUDA {} or newer, which this program was built with", version(*needed)),
         ),
         DeviceFault::NoDevice => ("an NVIDIA driver, but no device".into(), "a device that CUDA can see".into()),
+        DeviceFault::CardTooOld { found, needed } => (
+            format!("a card of compute capability {}.{}", found / 10, found % 10),
+            format!("{}.{} or newer, which this program has kernels for", needed / 10, needed % 10),
+        ),
         DeviceFault::OutOfRange { devices } => {
             let (found, expected) = match devices {
                 1 => ("there is 1 device".into(), "`cuda` or `cuda:0`".into()),
@@ -136,6 +140,9 @@ fn help(fault: &DeviceFault) -> String {
         ),
         DeviceFault::NoDevice => {
             "see whether `nvidia-smi` lists a card and CUDA_VISIBLE_DEVICES does not hide it, or leave `--device` out".into()
+        }
+        DeviceFault::CardTooOld { .. } => {
+            "name a newer card with `--device cuda:N`, or leave `--device` out to compute on the CPU".into()
         }
         DeviceFault::OutOfRange { devices: 1 } => "write `--device cuda`".into(),
         DeviceFault::OutOfRange { devices } => format!("write a number below {devices}; `nvidia-smi -L` lists the devices"),
@@ -181,6 +188,7 @@ mod tests {
             DeviceFault::NoDriver("libcuda.so.1: cannot open shared object file".into()),
             DeviceFault::DriverTooOld { found: 12080, needed: 13000 },
             DeviceFault::NoDevice,
+            DeviceFault::CardTooOld { found: 70, needed: 75 },
             DeviceFault::OutOfRange { devices: 2 },
             DeviceFault::NoLibrary("libcublas.so.13: cannot open".into()),
             DeviceFault::Other("out of order".into()),
@@ -190,6 +198,7 @@ mod tests {
             "driver",
             "CUDA 12.8",
             "CUDA_VISIBLE_DEVICES",
+            "capability 7.0",
             "`cuda:5`",
             "CUDA_LIB_PATH",
             "nvidia-smi",
@@ -200,7 +209,7 @@ mod tests {
             assert!(texts[..index].iter().all(|other| other != text));
         }
         assert!(
-            texts[1].contains("cannot open shared object file") && texts[5].contains("libcublas.so.13: cannot open")
+            texts[1].contains("cannot open shared object file") && texts[6].contains("libcublas.so.13: cannot open")
         );
     }
 }

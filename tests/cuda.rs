@@ -16,22 +16,8 @@ mod losses;
 #[path = "cuda/ops.rs"]
 mod ops;
 
-use candle_core::{Device, Tensor};
-use mtl_zoo::gradient::open_device;
-use std::sync::LazyLock;
-
-/// The first CUDA device; none where there is neither a card nor the emulator, but for runs that must have one.
-fn device() -> Option<Device> {
-    static DEVICE: LazyLock<Option<Device>> = LazyLock::new(|| match open_device(0) {
-        Ok(device) => Some(device),
-        Err(fault) if std::env::var_os("MTL_ZOO_NEEDS_CUDA").is_some() => panic!("no CUDA device: {fault:?}"),
-        Err(_) => {
-            println!("skipped: no CUDA device, and no emulator (scripts/test_cuda.sh)");
-            None
-        }
-    });
-    DEVICE.clone()
-}
+use candle_core::Tensor;
+use support::cuda::device;
 
 #[test]
 fn numbers_come_back_as_they_went() {

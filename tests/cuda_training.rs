@@ -13,23 +13,8 @@ mod setup;
 #[path = "cuda_training/steps.rs"]
 mod steps;
 
-use candle_core::Device;
-use mtl_zoo::gradient::open_device;
 use setup::Setup;
-use std::sync::LazyLock;
-
-/// The first CUDA device; none where there is neither a card nor the emulator, but for runs that must have one.
-fn device() -> Option<Device> {
-    static DEVICE: LazyLock<Option<Device>> = LazyLock::new(|| match open_device(0) {
-        Ok(device) => Some(device),
-        Err(fault) if std::env::var_os("MTL_ZOO_NEEDS_CUDA").is_some() => panic!("no CUDA device: {fault:?}"),
-        Err(_) => {
-            println!("skipped: no CUDA device, and no emulator (scripts/test_cuda.sh)");
-            None
-        }
-    });
-    DEVICE.clone()
-}
+use support::cuda::device;
 
 /// The golden training on the CPU, and the same on the device.
 fn both(name: &str) -> Option<[Setup; 2]> {

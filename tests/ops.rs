@@ -11,12 +11,12 @@ mod harness;
 #[path = "ops/losses.rs"]
 mod losses;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use harness::Case;
 use mtl_zoo::ops::{
     Activation, EmbeddingTables, Noise, PoolKind, activation, anchor, dropout, embedding, layer_norm, linear, pool,
 };
-use support::Random;
+use support::{Random, device};
 
 /// Shapes `[rows, columns]`: nothing, one number, one row, odd sizes, and more than one chunk of work.
 fn shapes(random: &mut Random) -> Vec<[usize; 2]> {
@@ -150,7 +150,7 @@ fn pooling_differences() {
 
 #[test]
 fn max_pooling_gives_equals_gradient_to_the_first() {
-    let x = Var::from_slice(&[1.0f32, 2.0, 1.0, 2.0, 0.0, 2.0], (3, 2), &Device::Cpu).unwrap();
+    let x = Var::from_slice(&[1.0f32, 2.0, 1.0, 2.0, 0.0, 2.0], (3, 2), &device()).unwrap();
     let gradients = pool(&x, &[0, 3], PoolKind::Max).unwrap().sum_all().unwrap().backward().unwrap();
     let dx: Vec<f32> = gradients.get(&x).unwrap().flatten_all().unwrap().to_vec1().unwrap();
     assert_eq!(dx, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
@@ -158,8 +158,8 @@ fn max_pooling_gives_equals_gradient_to_the_first() {
 
 #[test]
 fn an_anchor_changes_nothing_but_starts_the_tape() {
-    let root = Var::zeros(1, DType::F32, &Device::Cpu).unwrap();
-    let x = Tensor::from_slice(&[1.0f32, -2.0, 3.0, f32::MIN_POSITIVE], (2, 2), &Device::Cpu).unwrap().t().unwrap();
+    let root = Var::zeros(1, DType::F32, &device()).unwrap();
+    let x = Tensor::from_slice(&[1.0f32, -2.0, 3.0, f32::MIN_POSITIVE], (2, 2), &device()).unwrap().t().unwrap();
     let anchored = anchor(&x, &root).unwrap();
     assert!(!x.track_op() && anchored.track_op());
     assert_eq!(anchored.to_vec2::<f32>().unwrap(), x.to_vec2::<f32>().unwrap());
@@ -173,10 +173,10 @@ fn an_anchor_changes_nothing_but_starts_the_tape() {
 
 #[test]
 fn shapes_that_do_not_fit_are_refused() {
-    let tensor = |rows, columns| Tensor::zeros((rows, columns), DType::F32, &Device::Cpu).unwrap();
+    let tensor = |rows, columns| Tensor::zeros((rows, columns), DType::F32, &device()).unwrap();
     assert!(pool(&tensor(3, 2), &[0, 2], PoolKind::Mean).is_err(), "starts end before the tokens");
     assert!(pool(&tensor(3, 2), &[0, 0, 3], PoolKind::Max).is_err(), "an empty sequence has no state");
-    let integers = Tensor::zeros((3, 2), DType::U32, &Device::Cpu).unwrap();
+    let integers = Tensor::zeros((3, 2), DType::U32, &device()).unwrap();
     assert!(activation(&integers, Activation::Gelu).is_err());
 }
 
@@ -219,7 +219,7 @@ fn activations_equal_their_definitions() {
     let mut xs: Vec<f32> = (-30_000..=30_000).map(|i| i as f32 * 4e-4).collect();
     xs.extend([-1e4, -100.0, -40.0, 40.0, 100.0, 1e4, -1e-30, 0.0, 1e-30]);
     for (function, pair) in cases {
-        let x = Var::from_slice(&xs, xs.len(), &Device::Cpu).unwrap();
+        let x = Var::from_slice(&xs, xs.len(), &device()).unwrap();
         let out = activation(&x, function).unwrap();
         let gradients = out.sum_all().unwrap().backward().unwrap();
         let slopes: Vec<f32> = gradients.get(&x).unwrap().to_vec1().unwrap();
@@ -236,7 +236,7 @@ fn activations_equal_their_definitions() {
             worst.iter_mut().zip(errors).for_each(|(worst, error)| *worst = worst.max(error));
         }
         println!("{function:?}: values within {:.1e}, slopes within {:.1e}", worst[0], worst[1]);
-        let nan = activation(&Tensor::new(f32::NAN, &Device::Cpu).unwrap(), function).unwrap().to_scalar::<f32>();
+        let nan = activation(&Tensor::new(f32::NAN, &device()).unwrap(), function).unwrap().to_scalar::<f32>();
         assert!(nan.unwrap().is_nan() || function == Activation::Relu, "{function:?} hides NaN");
     }
 }

@@ -69,26 +69,65 @@ pub fn model_on(device: &Device, config: &str, tasks: usize, dropout: f32) -> Jo
     JointModel::on(device, config, weights, heads, &options).unwrap()
 }
 
+/// Random tokens in sequences of one length, as many of each task.
 pub fn batch(tokens: usize, length: usize, tasks: usize, random: &mut Random) -> Batch {
     let sequences = tokens / length;
-    let ids = (0..sequences * length).map(|_| random.next() as u32 % VOCABULARY).collect();
-    let packed = Packed {
-        ids,
-        type_ids: vec![0; sequences * length],
-        positions: (0..sequences).flat_map(|_| 0..length as u32).collect(),
-        starts: (0..=sequences).map(|sequence| (sequence * length) as u32).collect(),
-    };
-    let task = |task: usize| {
-        let own = task * sequences / tasks..(task + 1) * sequences / tasks;
-        let classes = own.clone().map(|_| random.next() as u32 % CLASSES as u32).collect();
-        TaskBatch {
-            task,
-            tokens: own.start * length..own.end * length,
-            sequences: own,
-            targets: Targets::Classes(classes),
+    let own = |task: usize| vec![length; (task + 1) * sequences / tasks - task * sequences / tasks];
+    batch_of(&(0..tasks).map(own).collect::<Vec<_>>(), random)
+}
+
+/// Random tokens in sequences of every task in turn, at most `tokens` together, of lengths drawn from those that the task has.
+#[allow(dead_code, reason = "not in every benchmark")]
+pub fn mixed(tokens: usize, lengths: &[Vec<usize>], random: &mut Random) -> Batch {
+    let (mut own, mut left) = (vec![Vec::new(); lengths.len()], tokens);
+    for task in (0..lengths.len()).cycle() {
+        let length = lengths[task][random.next() as usize % lengths[task].len()];
+        if length > left {
+            break;
         }
+        left -= length;
+        own[task].push(length);
+    }
+    batch_of(&own, random)
+}
+
+/// Random tokens in sequences of these lengths, `[task][sequence]`.
+fn batch_of(lengths: &[Vec<usize>], random: &mut Random) -> Batch {
+    let all: Vec<usize> = lengths.concat();
+    let mut starts = vec![0u32];
+    starts.extend(all.iter().scan(0u32, |end, &length| {
+        *end += length as u32;
+        Some(*end)
+    }));
+    let tokens = starts[all.len()] as usize;
+    let packed = Packed {
+        ids: (0..tokens).map(|_| random.next() as u32 % VOCABULARY).collect(),
+        type_ids: vec![0; tokens],
+        positions: all.iter().flat_map(|&length| 0..length as u32).collect(),
+        starts: starts.clone(),
     };
-    Batch { packed, tasks: (0..tasks).map(task).collect() }
+    let (mut first, mut tasks) = (0, Vec::new());
+    for (task, own) in lengths.iter().enumerate() {
+        let sequences = first..first + own.len();
+        first = sequences.end;
+        let classes = own.iter().map(|_| random.next() as u32 % CLASSES as u32).collect();
+        tasks.push(TaskBatch {
+            task,
+            tokens: starts[sequences.start] as usize..starts[sequences.end] as usize,
+            sequences,
+            targets: Targets::Classes(classes),
+        });
+    }
+    Batch { packed, tasks }
+}
+
+/// Floating-point operations of a training step: products of the layers, attention included, forward and twice backward.
+#[allow(dead_code, reason = "not in every benchmark")]
+pub fn flops(model: &JointModel, batch: &Batch) -> f64 {
+    let (h, inner) = (model.config().hidden() as f64, model.config().inner() as f64);
+    let squares: f64 = batch.packed.starts.windows(2).map(|pair| f64::from(pair[1] - pair[0]).powi(2)).sum();
+    let products = 2.0 * (4.0 * h * h + 2.0 * h * inner) * batch.packed.tokens() as f64;
+    3.0 * model.config().layers() as f64 * (products + 4.0 * h * squares)
 }
 
 /// A recipe of tasks for [`model`].

@@ -12,7 +12,7 @@ use mtl_zoo::checkpoint::Manifest;
 use mtl_zoo::data::TokenCache;
 use mtl_zoo::device::describe;
 use mtl_zoo::recipe::Recipe;
-use mtl_zoo::train::{Outcome, Prepared, RECIPE_FILE, Run, RunState, peak_memory};
+use mtl_zoo::train::{Outcome, Prepared, RECIPE_FILE, Run, RunState, check_number_format, peak_memory};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -78,6 +78,7 @@ impl Finetune {
         let device = self.device.open()?;
         let mut prepared = Prepared::with_cache(recipe, backbone, TokenCache::standard().as_ref())?;
         prepared.device = device;
+        check_number_format(prepared.recipe.training.dtype, &prepared.device)?;
         dry_run::warnings(&prepared).iter().for_each(warn);
         let folder =
             self.resume.clone().or_else(|| self.out.clone()).unwrap_or_else(|| default_folder(&prepared.recipe));

@@ -166,6 +166,9 @@ impl Observer for Progress {
                 "warning: the balancing method had no answer in {steps} steps, its last weights counted there; the last \
                  time: {why}"
             )),
+            Event::Skipped { steps, scale } => self.say(format_args!(
+                "{steps} steps were left out: a gradient was too large for f16; the loss scale is {scale} now"
+            )),
             Event::Saved => {}
         }
     }

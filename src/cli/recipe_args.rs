@@ -25,7 +25,8 @@ pub struct RecipeArgs {
     /// `--set balance.NAME=VALUE`.
     #[arg(long, value_name = "METHOD", env = "MTL_ZOO_BALANCE")]
     balance: Option<String>,
-    /// Number format of the products: bf16 is about twice as fast on processors that have it.
+    /// Number format of the products: bf16 is about twice as fast on processors that have it; f16 is for CUDA cards that have no
+    /// bf16.
     #[arg(long, value_name = "FORMAT", env = "MTL_ZOO_DTYPE")]
     dtype: Option<Dtype>,
     /// Seed of heads, sampling and dropout. Same seed, same machine, same threads: same bytes.
@@ -43,6 +44,7 @@ pub struct RecipeArgs {
 enum Dtype {
     F32,
     Bf16,
+    F16,
 }
 
 impl Dtype {
@@ -50,6 +52,7 @@ impl Dtype {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::F16 => "f16",
         }
     }
 }

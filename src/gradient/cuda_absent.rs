@@ -37,6 +37,11 @@ pub fn name(_: &Device) -> Option<String> {
     None
 }
 
+/// The card's compute capability.
+pub fn capability(_: &Device) -> Option<(i32, i32)> {
+    None
+}
+
 /// Free and all memory of a device, in bytes.
 pub fn memory(_: &Device) -> Option<(usize, usize)> {
     None
@@ -72,6 +77,10 @@ impl DeviceRows {
     }
 
     pub fn set_heads(&mut self, _: &[f32]) -> Result<()> {
+        match *self {}
+    }
+
+    pub fn scale(&mut self, _: &[usize], _: f32) -> Result<()> {
         match *self {}
     }
 

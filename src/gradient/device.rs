@@ -19,6 +19,13 @@ pub enum DeviceFault {
     },
     /// There is a driver, but no device.
     NoDevice,
+    /// The program has no kernels for a card this old: its compute capability and the oldest one, ten times (75 is 7.5).
+    CardTooOld {
+        /// The card's.
+        found: i32,
+        /// What the program was built for.
+        needed: i32,
+    },
     /// So many devices, and one beyond them was asked for.
     OutOfRange {
         /// How many there are.
@@ -46,6 +53,11 @@ pub fn set_tf32(on: bool) {
 /// The name of the card; `None` for the CPU.
 pub fn device_name(device: &Device) -> Option<String> {
     cuda::name(device)
+}
+
+/// Compute capability of a CUDA device, such as (8, 0); `None` for the CPU.
+pub fn device_capability(device: &Device) -> Option<(i32, i32)> {
+    cuda::capability(device)
 }
 
 /// Free and all memory of a device, in bytes; `None` for the CPU.

@@ -28,7 +28,9 @@ pub use aligned::Aligned;
 pub use arena::{Arena, Entry, Owner, Parameter, Slot, Table};
 #[cfg(feature = "cuda")]
 pub use cuda::DeviceGradient;
-pub use device::{DeviceFault, device_memory, device_name, open_device, set_tf32};
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::upload;
+pub use device::{DeviceFault, device_capability, device_memory, device_name, open_device, set_tf32};
 pub(crate) use gramian::{add_products, add_products_of_bf16};
 pub use optimizer::{AdamW, AdamWOptions};
 pub use parts::Parts;

@@ -259,6 +259,18 @@ impl Rows {
         (0..self.used.len()).filter(|&row| self.used[row]).collect()
     }
 
+    /// Multiplies all gradients, which are on a device.
+    ///
+    /// # Errors
+    /// If the device fails, or they are not on one.
+    pub fn scale(&mut self, factor: f32) -> Result<()> {
+        let used = self.used();
+        match self.device.as_mut().filter(|_| !self.fetched) {
+            Some(device) => device.scale(&used, factor),
+            None => candle_core::bail!("gradients are scaled on a device only"),
+        }
+    }
+
     /// Multiplies the gradient of the heads' parameter in `slot`.
     ///
     /// # Errors

@@ -53,7 +53,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, options: Attention) -> Resu
     }
     #[cfg(feature = "cuda")]
     if q.device().is_cuda() {
-        return match super::cuda::possible(&options, width) {
+        return match super::cuda::possible(q.device(), &options, width, super::Precision::F32) {
             true => super::cuda::attention(q, k, v, options),
             false => composed::attention(q, k, v, &options),
         };

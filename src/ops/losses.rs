@@ -18,6 +18,18 @@ pub struct CrossEntropy {
     pub label_smoothing: f32,
 }
 
+impl CrossEntropy {
+    pub(super) fn weight(&self, class: usize) -> f64 {
+        self.class_weights.as_ref().map_or(1.0, |weights| f64::from(weights[class]))
+    }
+
+    /// The weight of all rows that count.
+    pub(super) fn denominator(&self) -> f64 {
+        let rows = self.targets.iter().filter(|&&target| target != IGNORE);
+        rows.map(|&target| self.weight(target as usize)).sum()
+    }
+}
+
 /// Mean cross-entropy of `logits` `[rows, classes]`; 0 if no row counts.
 ///
 /// # Errors
@@ -48,10 +60,6 @@ struct CrossEntropyOp {
 }
 
 impl CrossEntropyOp {
-    fn weight(&self, class: usize) -> f64 {
-        self.options.class_weights.as_ref().map_or(1.0, |weights| f64::from(weights[class]))
-    }
-
     /// Rows that count, with their targets.
     fn rows<'a>(&'a self, logits: &'a [f32]) -> impl Iterator<Item = (usize, &'a [f32], usize)> {
         let rows = logits.chunks_exact(self.classes).zip(&self.options.targets).enumerate();
@@ -64,20 +72,16 @@ impl CrossEntropyOp {
         let mut shares = vec![0.0; rows * self.classes];
         // Of the logits only their places matter here.
         let places = vec![0.0; rows * self.classes];
-        let denominator = self.denominator(&places);
+        let denominator = self.options.denominator();
         let smoothing = f64::from(self.options.label_smoothing);
         for (row, _, target) in self.rows(&places).filter(|_| denominator > 0.0) {
             for class in 0..self.classes {
-                let own = if class == target { (1.0 - smoothing) * self.weight(class) } else { 0.0 };
-                let spread = smoothing / self.classes as f64 * self.weight(class);
+                let own = if class == target { (1.0 - smoothing) * self.options.weight(class) } else { 0.0 };
+                let spread = smoothing / self.classes as f64 * self.options.weight(class);
                 shares[row * self.classes + class] = ((own + spread) / denominator) as f32;
             }
         }
         shares
-    }
-
-    fn denominator(&self, logits: &[f32]) -> f64 {
-        self.rows(logits).map(|(_, _, target)| self.weight(target)).sum()
     }
 }
 
@@ -101,13 +105,14 @@ impl CustomOp1 for CrossEntropyOp {
         let mut sum = 0.0;
         for (_, row, target) in self.rows(logits) {
             let surprise = surprise(row);
-            sum += (1.0 - smoothing) * self.weight(target) * surprise(row[target]);
+            sum += (1.0 - smoothing) * self.options.weight(target) * surprise(row[target]);
             if smoothing > 0.0 {
-                let spread = row.iter().enumerate().map(|(class, &x)| self.weight(class) * surprise(x));
+                let spread = row.iter().enumerate().map(|(class, &x)| self.options.weight(class) * surprise(x));
                 sum += smoothing / self.classes as f64 * spread.sum::<f64>();
             }
         }
-        let mean = if self.denominator(logits) > 0.0 { sum / self.denominator(logits) } else { 0.0 };
+        let denominator = self.options.denominator();
+        let mean = if denominator > 0.0 { sum / denominator } else { 0.0 };
         Ok((CpuStorage::F32(vec![mean as f32]), Shape::from(())))
     }
 
@@ -115,18 +120,18 @@ impl CustomOp1 for CrossEntropyOp {
         let gradient = f64::from(gradient.to_scalar::<f32>()?);
         let values = view(logits)?;
         let smoothing = f64::from(self.options.label_smoothing);
-        let denominator = self.denominator(&values);
+        let denominator = self.options.denominator();
         // Rows may count and weigh nothing: the loss is 0 then, and so is its gradient.
         let scale = if denominator > 0.0 { gradient / denominator } else { 0.0 };
-        let weights: f64 = (0..self.classes).map(|class| self.weight(class)).sum();
+        let weights: f64 = (0..self.classes).map(|class| self.options.weight(class)).sum();
         let mut out = vec![0.0; values.len()];
         for (row, logits, target) in self.rows(&values) {
             let surprise = surprise(logits);
-            let own = (1.0 - smoothing) * self.weight(target);
+            let own = (1.0 - smoothing) * self.options.weight(target);
             let spread = smoothing / self.classes as f64;
             for (class, x) in logits.iter().enumerate() {
                 let probability = (-surprise(*x)).exp();
-                let mut d = (own + spread * weights) * probability - spread * self.weight(class);
+                let mut d = (own + spread * weights) * probability - spread * self.options.weight(class);
                 if class == target {
                     d -= own;
                 }

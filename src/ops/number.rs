@@ -1,4 +1,4 @@
-//! How activations are kept between the passes and multiplied: in f32, or in bf16 with sums in f32.
+//! How activations are kept between the passes and multiplied: in f32, or in bf16 or f16 with sums in f32.
 
 use super::buffers::{Buffer, Pooled};
 use crate::gradient;
@@ -14,6 +14,8 @@ pub enum Precision {
     F32,
     /// Both factors rounded to bf16.
     Bf16,
+    /// Both factors rounded to f16: on CUDA devices only, no kernel of the CPU is asked for it.
+    F16,
 }
 
 /// A type of stored activations.

@@ -15,12 +15,11 @@ pub unsafe fn mask<S: Number>(dropout: Dropout, first: u64, from: *const f32, to
     // SAFETY: `inside` ends with the numbers; `S` is f32 or bf16, as its precision says.
     let put = |at: usize, inside: u16, kept: u16| unsafe {
         let masked = _mm512_maskz_mul_ps(kept, _mm512_maskz_loadu_ps(inside, from.add(at)), factor);
-        match S::PRECISION {
-            Precision::F32 => _mm512_mask_storeu_ps(to.add(at).cast(), inside, masked),
-            Precision::Bf16 => {
-                let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(masked));
-                _mm256_mask_storeu_epi16(to.add(at).cast(), inside, rounded);
-            }
+        if S::PRECISION == Precision::F32 {
+            _mm512_mask_storeu_ps(to.add(at).cast(), inside, masked);
+        } else {
+            let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(masked));
+            _mm256_mask_storeu_epi16(to.add(at).cast(), inside, rounded);
         }
     };
     let mut done = 0;

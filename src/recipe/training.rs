@@ -119,6 +119,8 @@ pub enum TrainingDtype {
     F32,
     /// The layers' products of bf16 with sums in f32; parameters, moments, norms, losses and heads in f32.
     Bf16,
+    /// The same with f16 and a loss scale, on CUDA devices: for cards without bf16.
+    F16,
 }
 
 /// Which part of the backbone is not trained: "none", "embeddings", "all", or a number n for the embeddings and

@@ -226,7 +226,12 @@ impl Observer for Watch<'_> {
                 self.since = Instant::now();
             }
             // What a search took counts for its run.
-            Event::Tried { .. } | Event::Saved | Event::Conflict(_) | Event::Unsolved { .. } | Event::EarlyStop(_) => {}
+            Event::Tried { .. }
+            | Event::Saved
+            | Event::Conflict(_)
+            | Event::Unsolved { .. }
+            | Event::Skipped { .. }
+            | Event::EarlyStop(_) => {}
         }
     }
 

@@ -38,7 +38,7 @@ impl DevicePlan {
         let rounded = match training.dtype {
             TrainingDtype::F32 => 0,
             // The layers' weights once more, rounded.
-            TrainingDtype::Bf16 => number(training.dtype) * backbone,
+            TrainingDtype::Bf16 | TrainingDtype::F16 => number(training.dtype) * backbone,
         };
         let gradients = gradient_numbers(arena, rows, tokens * training.accumulate);
         Some(Self {
@@ -76,7 +76,9 @@ impl DevicePlan {
     }
 }
 
-const HELP: &str = "end other programs on the device, or lower it with `training.dtype = \"bf16\"`, `training.recompute =                     true`, a smaller `training.batch_tokens`, `backbone.freeze`, or `training.conflicts_every = 0` (one                     gradient less a task)";
+const HELP: &str = "end other programs on the device, or lower it with `training.dtype = \"bf16\"`, `training.recompute = \
+                    true`, a smaller `training.batch_tokens`, `backbone.freeze`, or `training.conflicts_every = 0` (one \
+                    gradient less a task)";
 
 fn megabytes(bytes: usize) -> String {
     format!("{} MB", bytes.div_ceil(1_000_000))

@@ -45,7 +45,7 @@ impl MemoryPlan {
         };
         // As the trainer lays them out: the joint gradient and traces stay in f32.
         let rows_in_bf16 = match (training.dtype, needs) {
-            (TrainingDtype::F32, _) | (_, Some(Needs::Traces)) => 0,
+            (TrainingDtype::F32 | TrainingDtype::F16, _) | (_, Some(Needs::Traces)) => 0,
             (TrainingDtype::Bf16, Some(needs)) if needs.reads_gradients() => rows,
             (TrainingDtype::Bf16, _) => rows - 1,
         };
@@ -89,7 +89,7 @@ impl MemoryPlan {
 pub(super) fn number(dtype: TrainingDtype) -> usize {
     match dtype {
         TrainingDtype::F32 => FLOAT,
-        TrainingDtype::Bf16 => 2,
+        TrainingDtype::Bf16 | TrainingDtype::F16 => 2,
     }
 }
 

@@ -60,6 +60,13 @@ pub enum Event<'a> {
         /// What it said.
         why: &'a str,
     },
+    /// At the end: steps of training with f16 that were left out because a gradient was not finite.
+    Skipped {
+        /// How many.
+        steps: u64,
+        /// The loss scale at the end.
+        scale: f64,
+    },
     /// Training stops early: so many evaluations without a better score.
     EarlyStop(usize),
 }

@@ -8,7 +8,7 @@ use super::scoring::{main_scores, mean_score, scores, scores_in};
 use super::search::{Budget, search};
 use super::state::{Position, RunState, StateArrays, save_state};
 use super::telemetry::step_line;
-use super::{DevicePlan, LearningRate, MemoryPlan, Prepared, Trainer, export};
+use super::{DevicePlan, LearningRate, LossScale, MemoryPlan, Prepared, Trainer, check_number_format, export};
 use crate::balance::Needs;
 use crate::checkpoint::{CHECKPOINT_FOLDER, MODEL_FILE, Manifest, TrainingInfo};
 use crate::data::Sampler;
@@ -66,6 +66,7 @@ impl Run {
     /// # Errors
     /// If the folder holds a run already.
     pub fn start(prepared: Prepared, folder: &Path) -> Result<Self> {
+        check_number_format(prepared.recipe.training.dtype, &prepared.device)?;
         std::fs::create_dir_all(folder).at("create", folder)?;
         if let Some(name) =
             [RECIPE_FILE, METRICS_FILE, CHECKPOINT_FOLDER].iter().find(|name| folder.join(name).exists())
@@ -85,6 +86,7 @@ impl Run {
     /// # Errors
     /// If there is no state, or data, backbone or recipe are not those that the run was started with.
     pub fn resume(prepared: Prepared, folder: &Path) -> Result<Self> {
+        check_number_format(prepared.recipe.training.dtype, &prepared.device)?;
         let state = RunState::load(folder)?;
         let mut run = Self::new(prepared, folder)?;
         let fits = state.position.fingerprint == run.position.fingerprint
@@ -100,7 +102,10 @@ impl Run {
         run.sampler.restore(sampler)?;
         run.trainer.balance.restore(&state.position.balance)?;
         run.trainer.restore_history(&state.history)?;
-        run.trainer.restore(&state.parameters, state.first, state.second, state.position.step as u64)?;
+        let skipped = state.position.loss_scale.map_or(0, |scale| scale.skipped);
+        let steps = (state.position.step as u64).saturating_sub(skipped);
+        run.trainer.restore(&state.parameters, state.first, state.second, steps)?;
+        run.trainer.set_loss_scale(state.position.loss_scale);
         run.best = if state.best.is_empty() { state.parameters } else { state.best };
         run.position = state.position;
         run.metrics = reopen_metrics(&folder.join(METRICS_FILE), run.position.step)?;
@@ -242,6 +247,9 @@ impl Run {
         if let (steps @ 1.., Some(why)) = self.trainer.balance.unsolved() {
             observer.event(&Event::Unsolved { steps, why });
         }
+        if let Some(LossScale { scale, skipped: steps @ 1.., .. }) = self.trainer.loss_scale() {
+            observer.event(&Event::Skipped { steps, scale });
+        }
         self.trainer.set_parameters(&self.best)?;
         Ok(true)
     }
@@ -320,6 +328,7 @@ impl Run {
     fn save(&mut self) -> Result<()> {
         self.metrics.sync_all().at("write", self.folder.join(METRICS_FILE))?;
         self.position.balance = self.trainer.balance.state();
+        self.position.loss_scale = self.trainer.loss_scale();
         let history = &self.trainer.history()[..];
         let (position, best, folder) = (&self.position, &self.best[..], &self.folder);
         let keep = self.prepared.recipe.training.keep_states;

@@ -1,6 +1,6 @@
 //! What decides the next step, in one file a saved step: a run that was stopped goes on as if it never had been.
 
-use super::Evaluation;
+use super::{Evaluation, LossScale};
 use crate::checkpoint::{TensorData, TensorFile, write_tensors};
 use crate::data::SamplerState;
 use crate::error::{Fault, IoContext, Problem, Result};
@@ -26,6 +26,9 @@ pub struct Position {
     pub waited: usize,
     /// Evaluations done.
     pub evaluations: usize,
+    /// The loss scale, in training with f16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<LossScale>,
     /// Hashes of what the run was started with: data, backbone and recipe.
     pub fingerprint: String,
 }

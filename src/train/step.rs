@@ -6,7 +6,7 @@ use super::weighing::{
     History, MeanLosses, Plan, Weighing, block, half_shares, halves, keep_present, present, quadratic, spread, sum,
     tasks_only,
 };
-use super::{Affinity, Conflicts, Trainer};
+use super::{Affinity, Conflicts, LossScale, Trainer};
 use crate::balance::{Measured, Needs};
 use crate::data::{Batch, TaskBatch};
 use crate::error::Result;
@@ -35,6 +35,10 @@ pub struct StepReport {
     pub affinity: Option<Affinity>,
     /// Why the balancing method had no answer in this step, if it had none.
     pub unsolved: Option<String>,
+    /// The factor that kept gradients in f16's range, in training with f16.
+    pub loss_scale: Option<f64>,
+    /// Whether a gradient was not finite under that factor: then nothing was changed but the factor.
+    pub skipped: bool,
     /// Tokens of the step.
     pub tokens: usize,
 }
@@ -49,7 +53,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::NotFinite`](crate::Error::NotFinite) before anything is changed, if a loss or gradient is NaN or infinite.
     pub fn step(&mut self, batches: &[Batch], factor: f64) -> Result<StepReport> {
-        let done = self.optimizer.steps();
+        let done = self.done();
         let (unsolved, _) = self.balance.unsolved();
         let pieces = self.pieces(batches);
         let plan = self.plan(done + 1, pieces.len());
@@ -62,6 +66,8 @@ impl Trainer {
         let scale = 1.0 / (tasks * batches.len()) as f64;
         // Of the mean loss over the batches.
         let mean_scale = 1.0 / tasks as f64;
+        // Backward passes are of losses times this; gradient rows are divided by it before they are read.
+        let loss_scale = self.loss_scale.map_or(1.0, |own| own.scale);
         let (mut seen, mut unread) = (MeanLosses::new(tasks), Vec::new());
         let late = self.reads_losses_late(plan.weighing);
         let mut weights = Vec::new();
@@ -81,7 +87,7 @@ impl Trainer {
             let with_shares = |of_task: &dyn Fn(usize) -> f64| -> Vec<f64> {
                 of_batch(of_task).into_iter().zip(&piece.shares).map(|(scale, share)| scale * share).collect()
             };
-            let scales = with_shares(&|task| scale * self.weights[task]);
+            let scales = with_shares(&|task| loss_scale * scale * self.weights[task]);
             match plan.weighing {
                 Weighing::Before => {
                     let own = self.balance.weights(&seen.of_last(&self.weights), &[]);
@@ -89,7 +95,8 @@ impl Trainer {
                         // Its last weights count for the trunk; heads follow their own losses in every step.
                         losses.heads(&scales)?.backward(&of_batch(&|task| own[0][task]))?;
                     } else {
-                        losses.backward(&with_shares(&|task| scale * self.weights[task] * own[0][task]))?;
+                        losses
+                            .backward(&with_shares(&|task| loss_scale * scale * self.weights[task] * own[0][task]))?;
                     }
                     // Weights that never change may meet a task in one batch of the step and not in the next.
                     keep_present(&mut weights, own, batch);
@@ -99,31 +106,48 @@ impl Trainer {
                     let order: Vec<usize> = batch.tasks.iter().map(|task| task.task).collect();
                     let gramian = spread(&states.gramian()?, &order, tasks);
                     let observed = seen.of_last(&self.weights);
-                    let measured = Measured { gramian: present(&gramian, &observed, scale), ..Measured::default() };
+                    let measured =
+                        Measured { gramian: present(&gramian, &observed, loss_scale * scale), ..Measured::default() };
                     weights = self.balance.weights(&observed, &[measured]);
                     states.backward(&of_batch(&|task| weights[0][task]))?;
                 }
                 Weighing::After => losses.backward(&scales)?,
             }
         }
+        if let Some(batch) = &validation {
+            self.validate(batch, loss_scale * mean_scale, done + 1)?;
+        }
+
+        let store = self.store.clone();
+        let mut rows = store.lock();
+        rows.finish()?;
+        if loss_scale != 1.0 {
+            rows.scale((1.0 / loss_scale) as f32)?;
+        }
+        let Measures { mut gramians, mut heads_square } = rows.measure(&self.parts)?;
+        // Where the losses are on a device they are computed by now: that was the step's one wait.
         let mut unread = &read_losses(&unread)?[..];
         for piece in pieces.iter().filter(|_| late) {
             let (own, rest) = unread.split_at(piece.batch.tasks.len());
             self.see(piece, own, &mut seen)?;
             unread = rest;
         }
-        if let Some(batch) = &validation {
-            self.validate(batch, mean_scale, done + 1)?;
-        }
-
         let losses = seen.weighted(&self.weights);
-        let store = self.store.clone();
-        let mut rows = store.lock();
-        rows.finish()?;
-        let Measures { mut gramians, mut heads_square } = rows.measure(&self.parts)?;
         if !gramians.iter().flatten().flatten().sum::<f64>().is_finite() || !heads_square.is_finite() {
             drop(rows);
-            return Err(self.blame(done, &pieces));
+            if !self.loss_scale.as_mut().is_some_and(LossScale::overflow) {
+                return Err(self.blame(done, &pieces));
+            }
+            if weights.is_empty() {
+                weights = vec![vec![1.0; tasks]];
+            }
+            let report = self.report(&seen, &weights, batches, scale);
+            return Ok(StepReport {
+                gradient_norm: f64::INFINITY,
+                loss_scale: Some(loss_scale),
+                skipped: true,
+                ..report
+            });
         }
         let conflicts = plan.conflicts.then(|| {
             let of_loss = |task: usize| match plan.weighing {
@@ -184,16 +208,10 @@ impl Trainer {
             self.balance.after(&after);
         }
 
-        let mean_weight = |task: usize| weights.iter().map(|part| part[task]).sum::<f64>() / weights.len() as f64;
-        let terms = seen.sums(&self.weights).enumerate().map(|(task, sum)| scale * mean_weight(task) * sum);
+        let scaled = self.loss_scale.is_some().then_some(loss_scale);
+        self.loss_scale.iter_mut().for_each(LossScale::done);
         let (conflicts, by_layer) = conflicts.unzip();
         Ok(StepReport {
-            loss: terms.sum(),
-            losses: seen.means(),
-            weights: weights
-                .iter()
-                .map(|part| part.iter().zip(&self.weights).map(|(w, own)| w * own).collect())
-                .collect(),
             gradient_norm,
             conflicts,
             conflicts_by_layer: by_layer.unwrap_or_default(),
@@ -202,8 +220,14 @@ impl Trainer {
                 (count, why) if count > unsolved => why.map(str::to_owned),
                 _ => None,
             },
-            tokens: batches.iter().map(|batch| batch.packed.tokens()).sum(),
+            loss_scale: scaled,
+            ..self.report(&seen, &weights, batches, scale)
         })
+    }
+
+    /// Steps so far, those included that were left out.
+    fn done(&self) -> u64 {
+        self.optimizer.steps() + self.loss_scale.map_or(0, |own| own.skipped)
     }
 
     /// What has to be measured in step `number`, counted from 1, of so many batches.
@@ -349,7 +373,7 @@ impl Trainer {
     fn see(&self, piece: &Piece, values: &[f32], seen: &mut MeanLosses) -> Result<()> {
         let mut losses = piece.batch.tasks.iter().zip(values);
         if let Some((task, &value)) = losses.find(|(_, value)| !value.is_finite()) {
-            return Err(not_finite(self.optimizer.steps() + 1, &self.tasks[task.task], "the loss", value));
+            return Err(not_finite(self.done() + 1, &self.tasks[task.task], "the loss", value));
         }
         seen.add(piece, values);
         Ok(())

@@ -1,7 +1,31 @@
-//! The lines of a run's metrics.
+//! What a step tells, and the lines of a run's metrics.
 
-use super::{Conflicts, StepReport};
+use super::weighing::MeanLosses;
+use super::{Conflicts, StepReport, Trainer};
+use crate::data::Batch;
 use serde_json::{Map, Value, json};
+
+impl Trainer {
+    /// What the losses of a step and their weights tell.
+    pub(super) fn report(&self, seen: &MeanLosses, weights: &[Vec<f64>], batches: &[Batch], scale: f64) -> StepReport {
+        let mean_weight = |task: usize| weights.iter().map(|part| part[task]).sum::<f64>() / weights.len() as f64;
+        let terms = seen.sums(&self.weights).enumerate().map(|(task, sum)| scale * mean_weight(task) * sum);
+        let times_own = |part: &Vec<f64>| part.iter().zip(&self.weights).map(|(w, own)| w * own).collect();
+        StepReport {
+            loss: terms.sum(),
+            losses: seen.means(),
+            weights: weights.iter().map(times_own).collect(),
+            gradient_norm: 0.0,
+            conflicts: None,
+            conflicts_by_layer: Vec::new(),
+            affinity: None,
+            unsolved: None,
+            loss_scale: None,
+            skipped: false,
+            tokens: batches.iter().map(|batch| batch.packed.tokens()).sum(),
+        }
+    }
+}
 
 /// What of a step goes into the metrics, tasks and parts of the shared parameters by name.
 pub(super) fn step_line(report: &StepReport, tasks: &[&str], parts: &[String]) -> Map<String, Value> {
@@ -36,6 +60,12 @@ pub(super) fn step_line(report: &StepReport, tasks: &[&str], parts: &[String]) -
             "affinity".into(),
             named(affinity.iter().map(|row| named(row.iter().map(|x| json!(x)).collect())).collect()),
         );
+    }
+    if let Some(scale) = report.loss_scale {
+        line.insert("loss_scale".into(), json!(scale));
+    }
+    if report.skipped {
+        line.insert("skipped".into(), json!(true));
     }
     if let Some(why) = &report.unsolved {
         line.insert("unsolved".into(), json!(why));

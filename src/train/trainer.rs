@@ -1,5 +1,6 @@
 //! A model with everything that its training changes.
 
+use super::LossScale;
 use super::weighing::History;
 use crate::balance::{self, Balancer, Needs};
 use crate::data::Batch;
@@ -26,6 +27,8 @@ pub struct Trainer {
     pub(super) seed: u64,
     pub(super) precision: Precision,
     pub(super) recompute: bool,
+    /// In training with f16.
+    pub(super) loss_scale: Option<LossScale>,
     /// Tokens of a pass at most, where larger batches are divided.
     pub(super) piece_tokens: Option<usize>,
     /// Steps between measurements of the tasks' own gradients; 0 for none.
@@ -86,7 +89,8 @@ impl Trainer {
             TrainingDtype::Bf16 if balance.needs() == Needs::Traces => GradientStore::new(model.arena(), rows),
             TrainingDtype::Bf16 if reads_gradients => GradientStore::in_bf16(model.arena(), rows),
             TrainingDtype::Bf16 => GradientStore::in_bf16_but_first(model.arena(), rows),
-            _ => GradientStore::new(model.arena(), rows),
+            // Those of f16 are too large for it until the loss scale is taken out.
+            TrainingDtype::F32 | TrainingDtype::F16 => GradientStore::new(model.arena(), rows),
         };
         let history = match balance.needs() {
             Needs::Traces => History::Traces(Traces::new(model.arena(), recipe.tasks.len())),
@@ -107,7 +111,9 @@ impl Trainer {
             precision: match training.dtype {
                 TrainingDtype::F32 => Precision::F32,
                 TrainingDtype::Bf16 => Precision::Bf16,
+                TrainingDtype::F16 => Precision::F16,
             },
+            loss_scale: (training.dtype == TrainingDtype::F16).then(LossScale::default),
             recompute: training.recompute,
             piece_tokens: None,
             conflicts_every: training.conflicts_every as u64,
@@ -188,6 +194,16 @@ impl Trainer {
     pub fn restore(&mut self, parameters: &[f32], first: Vec<f32>, second: Vec<f32>, steps: u64) -> Result<()> {
         self.set_parameters(parameters)?;
         Ok(self.optimizer.restore(first, second, steps)?)
+    }
+
+    /// The loss scale, in training with f16.
+    pub fn loss_scale(&self) -> Option<LossScale> {
+        self.loss_scale
+    }
+
+    /// Goes on from a saved loss scale, if training is in f16.
+    pub fn set_loss_scale(&mut self, saved: Option<LossScale>) {
+        self.loss_scale = self.loss_scale.map(|own| saved.unwrap_or(own));
     }
 
     /// How the layers multiply in training.

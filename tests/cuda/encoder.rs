@@ -67,7 +67,11 @@ fn check(tokens: usize, heads: usize, d: usize, inner: usize, longest: usize, se
         let exact = case.compare(&name, Tolerance { numbers: 3e-5, ..F32 }, |call| op(call, Precision::F32));
         let precision = |rounded| if rounded { Precision::Bf16 } else { Precision::F32 };
         let ratio = case.compare_rounded(&name, |call, rounded| op(call, precision(rounded)));
-        println!("{name}: f32 {exact:.1e}, bf16 {ratio:.2} times the CPU's distance");
+        // The CPU has no f16: eight times as fine as bf16.
+        let f16 = case.compare_near(&name, 0.05 / 8.0, |call, rounded| {
+            op(call, if rounded { Precision::F16 } else { Precision::F32 })
+        });
+        println!("{name}: f32 {exact:.1e}, bf16 {ratio:.2} times the CPU's distance, f16 {f16:.1e}");
     }
 }
 

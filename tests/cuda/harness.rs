@@ -171,6 +171,25 @@ impl Case {
     }
 }
 
+impl Case {
+    /// For an op that rounds on its way, if it is told to: how far the device is from the exact op, `most` at most. Gradient rows are
+    /// in f32.
+    pub fn compare_near(&self, name: &str, most: f64, op: impl Fn(&Call, bool) -> Result<Tensor>) -> f64 {
+        let Some(device) = device() else { return 0.0 };
+        let mut worst = 0.0f64;
+        for (store, split, _) in STORES.into_iter().filter(|(.., bf16)| !bf16) {
+            let exact = self.run(&Device::Cpu, store, split, &|call: &Call| op(call, false));
+            let card = self.run(&device, store, split, &|call: &Call| op(call, true));
+            for ((what, exact), (_, card)) in exact.parts.iter().zip(&card.parts) {
+                let error = distance(card, exact);
+                assert!(error <= most, "{name}: {what} is {error:.1e} from the exact one (split {split})");
+                worst = worst.max(error);
+            }
+        }
+        worst
+    }
+}
+
 /// Euclidean distance over the length of what is expected, which may be zero but for rounding.
 fn distance(found: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(found.len(), expected.len());

@@ -118,12 +118,14 @@ int cublasLtMatmulPreferenceSetAttribute(void *handle, int attribute, const void
 }
 
 /// The algorithm holds what the caller promised of its pointers, to be checked when it is used.
-int cublasLtMatmulAlgoGetHeuristic(void *, void *handle, void *, void *, void *, void *d, void *preference, int count,
+int cublasLtMatmulAlgoGetHeuristic(void *, void *handle, void *a, void *b, void *, void *d, void *preference, int count,
                                    Heuristic *results, int *found) {
     auto &descriptor = *static_cast<Descriptor *>(handle);
     auto &result = *static_cast<Layout *>(d);
-    // A bias is of the result's type.
-    bool odd = descriptor.bias_type != -1 && descriptor.bias_type != result.type;
+    int left = static_cast<Layout *>(a)->type, right = static_cast<Layout *>(b)->type;
+    // Factors are of one type, the result is of that type or in f32, a bias of the result's type.
+    bool odd = left != right || (result.type != left && result.type != emulator::F32) ||
+               (descriptor.bias_type != -1 && descriptor.bias_type != result.type);
     *found = 0;
     if (count < 1 || odd) return NOT_SUPPORTED;
     *results = Heuristic{};
@@ -146,6 +148,7 @@ int cublasLtMatmul(void *, void *handle, const void *alpha, const void *a, void 
         if (!aligned(a, promised[0]) || !aligned(b, promised[1]) || !aligned(c, promised[2]) || !aligned(d, promised[3]))
             fail("a product's pointers are not aligned as promised");
     }
+    count("product of cuBLASLt");
     size_t rows = out.rows, columns = out.columns, depth = descriptor.transposed[0] ? left.rows : left.columns;
     size_t left_rows = descriptor.transposed[0] ? left.columns : left.rows;
     size_t right_columns = descriptor.transposed[1] ? right.rows : right.columns;

@@ -1,10 +1,12 @@
 // The calls of the CUDA driver that cudarc and candle make, on the CPU. Work is done when a call returns.
 #include "engine.h"
 #include "memory.h"
+#include "pinned.h"
 
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <cuda.h>
 #include <mutex>
@@ -22,11 +24,22 @@ thread_local CUcontext current_context;
 
 struct Event {
     std::chrono::steady_clock::time_point time;
+    /// Copies before it.
+    uint64_t copies = 0;
 };
 
 constexpr size_t MEMORY = size_t(80) << 30;
-/// Most shared memory that a block may ask for, on an H100.
-constexpr size_t SHARED_MEMORY = 232448;
+/// Ten times the compute capability: that of an H100, or CUDA_EMULATOR_CAPABILITY.
+int capability() {
+    static const int set = [] {
+        const char *text = getenv("CUDA_EMULATOR_CAPABILITY");
+        return text ? atoi(text) : 90;
+    }();
+    return set;
+}
+
+/// Most shared memory that a block may ask for, on an H100, an A100 and a T4.
+size_t shared_memory() { return capability() >= 90 ? 232448 : capability() >= 80 ? 166912 : 65536; }
 
 CUresult copy(void *to, const void *from, size_t bytes) {
     if (bytes) memcpy(to, from, bytes);
@@ -87,8 +100,8 @@ CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice) { return *bytes = MEMORY, 
 CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice) {
     switch (attribute) {
     case CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED: *value = 1; break;
-    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = 9; break;
-    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = 0; break;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = capability() / 10; break;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = capability() % 10; break;
     case CU_DEVICE_ATTRIBUTE_WARP_SIZE: *value = emulator::WARP; break;
     case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = 4; break;
     case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = 1024; break;
@@ -96,7 +109,7 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice
     case CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR: *value = 32; break;
     case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X: *value = 0x7FFFFFFF; break;
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK: *value = 48 * 1024; break;
-    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: *value = SHARED_MEMORY; break;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: *value = int(shared_memory()); break;
     case CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH: *value = 0; break;
     default:
         fprintf(stderr, "CUDA emulator: no device attribute %d\n", attribute);
@@ -117,14 +130,14 @@ CUresult cuMemPoolTrimTo(CUmemoryPool, size_t) { return CUDA_SUCCESS; }
 CUresult cuCtxGetCurrent(CUcontext *context) { return *context = current_context, CUDA_SUCCESS; }
 CUresult cuCtxSetCurrent(CUcontext context) { return current_context = context, CUDA_SUCCESS; }
 CUresult cuCtxSetFlags(unsigned) { return CUDA_SUCCESS; }
-CUresult cuCtxSynchronize() { return CUDA_SUCCESS; }
+CUresult cuCtxSynchronize() { return emulator::waited_for(emulator::copies()), CUDA_SUCCESS; }
 
 CUresult cuStreamCreate(CUstream *stream, unsigned) {
     return *stream = reinterpret_cast<CUstream>(new Handle{3}), CUDA_SUCCESS;
 }
 CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned flags, int) { return cuStreamCreate(stream, flags); }
 CUresult cuStreamDestroy_v2(CUstream stream) { return delete reinterpret_cast<Handle *>(stream), CUDA_SUCCESS; }
-CUresult cuStreamSynchronize(CUstream) { return CUDA_SUCCESS; }
+CUresult cuStreamSynchronize(CUstream) { return cuCtxSynchronize(); }
 CUresult cuStreamWaitEvent(CUstream, CUevent, unsigned) { return CUDA_SUCCESS; }
 CUresult cuStreamIsCapturing(CUstream, CUstreamCaptureStatus *status) {
     return *status = CU_STREAM_CAPTURE_STATUS_NONE, CUDA_SUCCESS;
@@ -134,11 +147,13 @@ CUresult cuLaunchHostFunc(CUstream, CUhostFn function, void *data) { return func
 CUresult cuEventCreate(CUevent *event, unsigned) { return *event = reinterpret_cast<CUevent>(new Event{}), CUDA_SUCCESS; }
 CUresult cuEventDestroy_v2(CUevent event) { return delete reinterpret_cast<Event *>(event), CUDA_SUCCESS; }
 CUresult cuEventRecord(CUevent event, CUstream) {
-    reinterpret_cast<Event *>(event)->time = std::chrono::steady_clock::now();
+    *reinterpret_cast<Event *>(event) = {std::chrono::steady_clock::now(), emulator::copies()};
     return CUDA_SUCCESS;
 }
-CUresult cuEventSynchronize(CUevent) { return CUDA_SUCCESS; }
-CUresult cuEventQuery(CUevent) { return CUDA_SUCCESS; }
+CUresult cuEventSynchronize(CUevent event) {
+    return emulator::waited_for(reinterpret_cast<Event *>(event)->copies), CUDA_SUCCESS;
+}
+CUresult cuEventQuery(CUevent event) { return cuEventSynchronize(event); }
 CUresult cuEventElapsedTime_v2(float *milliseconds, CUevent start, CUevent end) {
     auto span = reinterpret_cast<Event *>(end)->time - reinterpret_cast<Event *>(start)->time;
     return *milliseconds = std::chrono::duration<float, std::milli>(span).count(), CUDA_SUCCESS;
@@ -153,9 +168,9 @@ CUresult cuMemAllocAsync(CUdeviceptr *address, size_t bytes, CUstream) { return 
 CUresult cuMemFree_v2(CUdeviceptr address) { return release(address); }
 CUresult cuMemFreeAsync(CUdeviceptr address, CUstream) { return release(address); }
 CUresult cuMemHostAlloc(void **address, size_t bytes, unsigned) {
-    return (*address = malloc(bytes ? bytes : 1)) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    return (*address = emulator::allocate_pinned(bytes)) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
-CUresult cuMemFreeHost(void *address) { return free(address), CUDA_SUCCESS; }
+CUresult cuMemFreeHost(void *address) { return emulator::release_pinned(address), CUDA_SUCCESS; }
 CUresult cuMemcpyHtoD_v2(CUdeviceptr to, const void *from, size_t bytes) {
     emulator::check(device(to), bytes, "cuMemcpyHtoD");
     return copy(device(to), from, bytes);
@@ -170,9 +185,16 @@ CUresult cuMemcpyDtoD_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes) {
     return copy(device(to), device(from), bytes);
 }
 CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CUstream) {
+    bool pinned = emulator::copied_from(from, bytes);
+    emulator::count(pinned ? "copy from page-locked memory" : "copy from ordinary memory");
     return cuMemcpyHtoD_v2(to, from, bytes);
 }
-CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream) { return cuMemcpyDtoH_v2(to, from, bytes); }
+CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream) {
+    emulator::count("copy to the host");
+    // To ordinary memory the driver waits for the stream.
+    cuCtxSynchronize();
+    return cuMemcpyDtoH_v2(to, from, bytes);
+}
 CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream) {
     return cuMemcpyDtoD_v2(to, from, bytes);
 }
@@ -196,7 +218,7 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule, const char *name) {
 }
 CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value) {
     if (attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) {
-        if (size_t(value) > SHARED_MEMORY) return CUDA_ERROR_INVALID_VALUE;
+        if (size_t(value) > shared_memory()) return CUDA_ERROR_INVALID_VALUE;
         reinterpret_cast<Kernel *>(function)->shared_limit = size_t(value);
     }
     return CUDA_SUCCESS;
@@ -219,6 +241,7 @@ CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned 
         return CUDA_ERROR_INVALID_VALUE;
     }
     if (extra || (kernel.arguments && !arguments)) return CUDA_ERROR_INVALID_VALUE;
+    emulator::count(name);
     emulator::run(kernel, {gx, gy, gz}, {bx, by, bz}, shared_bytes, arguments);
     return CUDA_SUCCESS;
 }

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <vector>
@@ -169,6 +170,21 @@ void fail(const char *format, ...) {
     fputc('\n', stderr);
     va_end(arguments);
     abort();
+}
+
+void count(const char *what) {
+    static const bool wanted = getenv("CUDA_EMULATOR_COUNT");
+    if (!wanted) return;
+    struct Counts {
+        std::mutex mutex;
+        std::map<std::string, size_t> of;
+        ~Counts() {
+            for (auto &[name, times] : of) fprintf(stderr, "CUDA emulator: %7zu %s\n", times, name.c_str());
+        }
+    };
+    static Counts counts;
+    std::lock_guard<std::mutex> lock(counts.mutex);
+    counts.of[what]++;
 }
 
 std::map<std::string, Kernel> &kernels() {

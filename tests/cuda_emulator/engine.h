@@ -49,6 +49,8 @@ void sync_block();
 void sync_warp();
 /// Shows `bytes` to the other lanes, and gives all that lanes show; `[lane][SLOT]`.
 const unsigned char (*exchange(const void *value, size_t bytes))[SLOT];
+/// With CUDA_EMULATOR_COUNT, how often each kernel, product and copy was put on a stream is told at the end.
+void count(const char *what);
 /// Prints a message and ends the process.
 [[noreturn]] void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -12,6 +12,7 @@ size_t size_of(int type) {
     switch (type) {
     case F32: return 4;
     case F64: return 8;
+    case F16:
     case BF16: return 2;
     default: fail("no products of data type %d", type);
     }
@@ -20,6 +21,7 @@ size_t size_of(int type) {
 double read(const void *data, int type, size_t index) {
     if (type == F32) return static_cast<const float *>(data)[index];
     if (type == F64) return static_cast<const double *>(data)[index];
+    if (type == F16) return static_cast<const _Float16 *>(data)[index];
     uint32_t bits = uint32_t(static_cast<const uint16_t *>(data)[index]) << 16;
     float value;
     memcpy(&value, &bits, 4);
@@ -31,6 +33,8 @@ void write(void *data, int type, size_t index, double value) {
         static_cast<float *>(data)[index] = float(value);
     } else if (type == F64) {
         static_cast<double *>(data)[index] = value;
+    } else if (type == F16) {
+        static_cast<_Float16 *>(data)[index] = _Float16(float(value));
     } else {
         auto single = float(value);
         uint32_t bits;

@@ -1,8 +1,8 @@
 //! Attention over packed sequences against a naive computation in f64.
 
 use crate::harness::Case;
-use crate::support::{Random, relative_error};
-use candle_core::{Device, Result, Tensor, Var};
+use crate::support::{Random, device, fetched, relative_error};
+use candle_core::{Result, Tensor, Var};
 use mtl_zoo::gradient::{Arena, GradientStore, Owner, Parameter, Recorder};
 use mtl_zoo::ops::{Attention, Dropout, Noise, RelativePositions, attention};
 use std::sync::Arc;
@@ -82,7 +82,7 @@ fn cases() -> Vec<Setup> {
 }
 
 fn tensor(values: &[f32], columns: usize) -> Var {
-    Var::from_slice(values, (values.len() / columns, columns), &Device::Cpu).unwrap()
+    Var::from_slice(values, (values.len() / columns, columns), &device()).unwrap()
 }
 
 fn numbers(tensor: &Tensor) -> Vec<f32> {
@@ -140,7 +140,7 @@ fn equals_a_naive_computation_with_its_gradients() {
 
         let d = width / setup.heads;
         let shape = (setup.table_len() / d, d).into();
-        let arena = Arena::new(vec![("table".into(), shape, Owner::Shared, table.clone())]).unwrap();
+        let arena = Arena::on(&device(), vec![("table".into(), shape, Owner::Shared, table.clone())]).unwrap();
         let store = Arc::new(GradientStore::new(&arena, 1));
         let recorder = Recorder::joint(&store, tokens);
         let vars: Vec<Var> = values.iter().map(|x| tensor(x, width)).collect();
@@ -152,7 +152,7 @@ fn equals_a_naive_computation_with_its_gradients() {
         forward = forward.max(relative_error(&numbers(&out), &naive(&wide)));
         for input in 0..4 {
             let found = match input {
-                3 => store.lock().whole(0),
+                3 => fetched(&store).whole(0),
                 _ => numbers(gradients.get(&vars[input]).unwrap()),
             };
             let mut expected = Vec::new();
@@ -233,7 +233,7 @@ fn inputs_that_do_not_fit_are_refused() {
     for (starts, heads) in [(&[0, 5][..], 2), (&[1, 6], 2), (&[0, 4, 3, 6], 2), (&[], 2), (&[0, 6], 3)] {
         assert!(try_with(starts, heads).is_err(), "{starts:?}, {heads} heads");
     }
-    let table = Parameter::constant(Tensor::zeros((9, 2), candle_core::DType::F32, &Device::Cpu).unwrap());
+    let table = Parameter::constant(Tensor::zeros((9, 2), candle_core::DType::F32, &device()).unwrap());
     let relative = Some(RelativePositions { table, keys: false });
     let options = Attention { starts: vec![0, 6], heads: 2, dropout: None, relative, recorder: None };
     assert!(attention(&x, &x, &x, options).is_err(), "6 tokens reach further than 9 distances");

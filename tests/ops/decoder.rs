@@ -2,13 +2,13 @@
 
 use crate::harness::Case;
 use crate::shapes;
-use crate::support::Random;
-use candle_core::{Device, Tensor};
+use crate::support::{Random, device};
+use candle_core::Tensor;
 use mtl_zoo::gradient::Parameter;
 use mtl_zoo::ops::{rms_norm, rotary, swiglu};
 
 fn tensor(values: &[f32], rows: usize, columns: usize) -> Tensor {
-    Tensor::from_slice(values, (rows, columns), &Device::Cpu).unwrap()
+    Tensor::from_slice(values, (rows, columns), &device()).unwrap()
 }
 
 fn values(tensor: &Tensor) -> Vec<f32> {
@@ -39,7 +39,7 @@ fn rms_norm_differences() {
 fn rms_norm_equals_its_definition() {
     let mut random = Random(22);
     let (x, weight) = (random.numbers(5 * 37), random.numbers(37));
-    let parameter = Parameter::constant(Tensor::from_slice(&weight, 37, &Device::Cpu).unwrap());
+    let parameter = Parameter::constant(Tensor::from_slice(&weight, 37, &device()).unwrap());
     let found = values(&rms_norm(&tensor(&x, 5, 37), &parameter, 1e-6, None).unwrap());
     let expected = x.chunks(37).flat_map(|row| {
         let square = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / 37.0;

@@ -1,7 +1,7 @@
 //! Finite differences of an op, with respect to inputs and parameters.
 
-use crate::support::Random;
-use candle_core::{Device, Result, Shape, Tensor, Var};
+use crate::support::{Random, device, fetched};
+use candle_core::{Result, Shape, Tensor, Var};
 use mtl_zoo::gradient::{Arena, GradientStore, Owner, Parameter, Recorder};
 use std::sync::Arc;
 
@@ -41,11 +41,11 @@ impl Call<'_> {
 }
 
 fn var(layout: Layout, [rows, columns]: [usize; 2], values: &[f32]) -> (Var, Tensor) {
-    let plain = Tensor::from_slice(values, (rows, columns), &Device::Cpu).unwrap();
+    let plain = Tensor::from_slice(values, (rows, columns), &device()).unwrap();
     let pad = |dim, size: usize| {
         let mut shape = [rows, columns];
         shape[dim] = size;
-        Tensor::full(7.0f32, &shape, &Device::Cpu).unwrap()
+        Tensor::full(7.0f32, &shape, &device()).unwrap()
     };
     let held = match layout {
         Layout::Plain => plain,
@@ -87,7 +87,7 @@ impl Case {
         let parameter = |(name, shape, values): &(&str, Vec<usize>, Vec<f32>)| {
             (name.to_string(), Shape::from(shape.as_slice()), Owner::Shared, values.clone())
         };
-        Arena::new(self.parameters.iter().map(parameter).collect()).unwrap()
+        Arena::on(&device(), self.parameters.iter().map(parameter).collect()).unwrap()
     }
 
     /// Compares the gradients of a random weighing of the op's outputs with differences quotients along random
@@ -113,11 +113,11 @@ impl Case {
             self.inputs.iter().map(|(shape, values)| var(layout, *shape, values)).unzip();
         let rows = self.inputs.first().map_or(usize::MAX >> 1, |(shape, _)| shape[0]);
         let recorder = Some(Recorder::joint(&store, rows));
-        let root = Some(Var::zeros(1, candle_core::DType::F32, &Device::Cpu).unwrap());
+        let root = Some(Var::zeros(1, candle_core::DType::F32, &device()).unwrap());
         let out = op(&Call { inputs: views, arena: &arena, recorder, root }).unwrap();
         let cotangent = random.numbers(out.elem_count());
         // The gradient comes back transposed as well: ops have to cope.
-        let by = Tensor::from_slice(&cotangent, out.shape(), &Device::Cpu).unwrap();
+        let by = Tensor::from_slice(&cotangent, out.shape(), &device()).unwrap();
         let loss = match out.rank() {
             2 => (out.t().unwrap().contiguous().unwrap() * by.t().unwrap().contiguous().unwrap()).unwrap(),
             _ => (&out * by).unwrap(),
@@ -126,7 +126,7 @@ impl Case {
 
         let objective = |inputs: &[Vec<f32>]| -> f64 {
             let input = |((shape, _), values): (&([usize; 2], Vec<f32>), &Vec<f32>)| {
-                Tensor::from_slice(values, (shape[0], shape[1]), &Device::Cpu).unwrap()
+                Tensor::from_slice(values, (shape[0], shape[1]), &device()).unwrap()
             };
             let inputs = self.inputs.iter().zip(inputs).map(input).collect();
             let out = op(&Call { inputs, arena: &arena, recorder: None, root: None }).unwrap();
@@ -167,7 +167,7 @@ impl Case {
         }
         for (name, entry) in arena.entries() {
             let direction = random.numbers(entry.slot.len);
-            let gradient = store.lock().gradient(entry.slot, 0);
+            let gradient = fetched(&store).gradient(entry.slot, 0);
             let at = |h: f32| {
                 let mut moved = flat.clone();
                 let values = &mut moved[entry.slot.offset..][..entry.slot.len];

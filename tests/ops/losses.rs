@@ -1,13 +1,13 @@
 //! Losses against PyTorch's numbers, closed forms and finite differences.
 
 use crate::harness::Case;
-use crate::support::Random;
-use candle_core::{Device, Tensor, Var};
+use crate::support::{Random, device};
+use candle_core::{Tensor, Var};
 use mtl_zoo::ops::{CrossEntropy, IGNORE, bce_with_logits, cross_entropy, mse};
 
 /// Loss and gradient of a logit each.
 fn run(logits: &[f32], columns: usize, loss: impl Fn(&Tensor) -> candle_core::Result<Tensor>) -> (f64, Vec<f64>) {
-    let x = Var::from_slice(logits, (logits.len() / columns, columns), &Device::Cpu).unwrap();
+    let x = Var::from_slice(logits, (logits.len() / columns, columns), &device()).unwrap();
     let value = loss(&x).unwrap();
     let gradients = value.backward().unwrap();
     let dx: Vec<f32> = match gradients.get(&x) {
@@ -131,7 +131,7 @@ fn rows_that_do_not_count_give_zero() {
 
 #[test]
 fn targets_that_do_not_fit_are_refused() {
-    let logits = Tensor::zeros((2, 3), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let logits = Tensor::zeros((2, 3), candle_core::DType::F32, &device()).unwrap();
     let entropy = |targets: &[u32], class_weights| {
         cross_entropy(&logits, CrossEntropy { targets: targets.to_vec(), class_weights, label_smoothing: 0.0 })
     };

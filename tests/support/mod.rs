@@ -1,6 +1,9 @@
 //! What several test files share.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+#[cfg(feature = "cuda")]
+pub mod cuda;
+
 use mtl_zoo::data::Packed;
 use mtl_zoo::model::{Weight, Weights};
 use safetensors::SafeTensors;
@@ -70,6 +73,22 @@ fn numbers(dtype: safetensors::Dtype, data: &[u8]) -> Vec<f64> {
         Dtype::I64 => data.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f64).collect(),
         other => panic!("golden files hold no {other:?}"),
     }
+}
+
+/// What computes: the CPU, or a CUDA device where MTL_ZOO_TEST_DEVICE is `cuda`.
+pub fn device() -> candle_core::Device {
+    #[cfg(feature = "cuda")]
+    if std::env::var("MTL_ZOO_TEST_DEVICE").is_ok_and(|name| name == "cuda") {
+        return cuda::device().expect("a CUDA device");
+    }
+    candle_core::Device::Cpu
+}
+
+/// The gradients of a store, where tests can look at them.
+pub fn fetched(store: &mtl_zoo::gradient::GradientStore) -> std::sync::MutexGuard<'_, mtl_zoo::gradient::Rows> {
+    let mut rows = store.lock();
+    rows.fetch().unwrap();
+    rows
 }
 
 /// The project's folder, or what stands for it where a test program runs without the sources.

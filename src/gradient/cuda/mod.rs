@@ -6,16 +6,17 @@ mod moments;
 mod open;
 mod recorder;
 mod rows;
+mod staging;
 mod table;
 
 pub use moments::{DeviceMoments, DeviceStep};
-pub use open::{memory, name, open, set_tf32};
+pub use open::{capability, memory, name, open, set_tf32};
 pub use recorder::DeviceGradient;
 pub use rows::DeviceRows;
+pub use staging::upload;
 
-use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr, DeviceRepr};
-use candle_core::{CudaDevice, Device, Result};
+use candle_core::{CudaDevice, Device};
 
 /// The CUDA device behind candle's handle.
 fn cuda(device: &Device) -> Option<&CudaDevice> {
@@ -29,13 +30,4 @@ fn cuda(device: &Device) -> Option<&CudaDevice> {
 /// address stays good for what is launched while the buffer lives.
 fn address<T: DeviceRepr>(buffer: &CudaSlice<T>) -> u64 {
     buffer.device_ptr(buffer.stream()).0
-}
-
-/// A copy of some numbers on the device. An empty one has room for one, so that it has an address.
-fn upload<T: DeviceRepr + 'static>(device: &CudaDevice, numbers: &[T]) -> Result<CudaSlice<T>> {
-    match numbers.is_empty() {
-        // SAFETY: never read.
-        true => unsafe { device.alloc(1) },
-        false => device.cuda_stream().clone_htod(numbers).w(),
-    }
 }

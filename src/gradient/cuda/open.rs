@@ -9,6 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// The major version of the toolkit that compiled the kernels: the oldest driver that takes them is of that version.
 const TOOLKIT: &str = env!("MTL_ZOO_CUDA_MAJOR");
 
+/// The oldest compute capability that there are kernels for, ten times; 0 if the emulator has them.
+const OLDEST: &str = env!("MTL_ZOO_CUDA_OLDEST");
+
 /// Opens device `number`, on a stream of its own that all threads share.
 ///
 /// # Errors
@@ -39,10 +42,15 @@ pub fn open(number: usize) -> std::result::Result<Device, DeviceFault> {
         return Err(DeviceFault::DriverTooOld { found, needed });
     }
     match caught(|| Device::new_cuda_with_stream(number)) {
-        Ok(Ok(device)) => {
-            prepare(&device);
-            Ok(device)
-        }
+        Ok(Ok(device)) => match (capability(&device), OLDEST.parse()) {
+            (Some((major, minor)), Ok(needed)) if 10 * major + minor < needed => {
+                Err(DeviceFault::CardTooOld { found: 10 * major + minor, needed })
+            }
+            _ => {
+                prepare(&device);
+                Ok(device)
+            }
+        },
         Ok(Err(error)) => Err(of_text(error.to_string())),
         Err(text) => Err(of_text(text)),
     }
@@ -103,6 +111,14 @@ pub fn set_tf32(on: bool) {
 pub fn name(device: &Device) -> Option<String> {
     match device {
         Device::Cuda(device) => device.cuda_stream().context().name().ok(),
+        _ => None,
+    }
+}
+
+/// The card's compute capability.
+pub fn capability(device: &Device) -> Option<(i32, i32)> {
+    match device {
+        Device::Cuda(device) => device.cuda_stream().context().compute_capability().ok(),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use super::kernels::{File, kernel, over};
 use super::table::DeviceTable;
 use super::{DeviceGradient, cuda, upload};
 use candle_core::cuda_backend::WrapErr;
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, PushKernelArg};
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, CudaViewMut, PushKernelArg};
 use candle_core::{CudaDevice, Result};
 use half::bf16;
 
@@ -88,15 +88,24 @@ impl DeviceRows {
 
     /// Multiplies the gradient of a head's parameter.
     pub fn scale_head(&mut self, slot: Slot, factor: f32) -> Result<()> {
-        let function = kernel(&self.device, File::Rows, "scale")?;
-        let stream = self.device.cuda_stream();
-        let DeviceGradient::F32(mut part) = self.part(slot, 0)? else { candle_core::bail!("heads' gradients are f32") };
-        let count = slot.len as u64;
-        let mut launch = stream.launch_builder(&function);
-        launch.arg(&mut part).arg(&count).arg(&factor);
-        // SAFETY: the kernel changes the first `count` numbers, all that the slot has.
-        unsafe { launch.launch(over(slot.len)) }.w()?;
-        Ok(())
+        let device = self.device.clone();
+        let DeviceGradient::F32(part) = self.part(slot, 0)? else { candle_core::bail!("heads' gradients are f32") };
+        scale(&device, part, factor)
+    }
+
+    /// Multiplies the gradient rows in `used`, which were filled, and the heads' gradients; all are in f32.
+    pub fn scale(&mut self, used: &[usize], factor: f32) -> Result<()> {
+        let device = self.device.clone();
+        for &row in used {
+            match &mut self.shared[row] {
+                DeviceRow::F32(numbers) => {
+                    numbers.iter_mut().try_for_each(|numbers| scale(&device, numbers.slice_mut(..), factor))?;
+                }
+                DeviceRow::Bf16(_) => candle_core::bail!("gradients in bf16 need no scale"),
+            }
+            self.tables.iter_mut().try_for_each(|table| scale(&device, table.filled(row)?, factor))?;
+        }
+        self.heads.iter_mut().try_for_each(|heads| scale(&device, heads.slice_mut(..), factor))
     }
 
     /// The gradients of the heads' parameters, if any were written.
@@ -178,6 +187,18 @@ fn allocated<T>(
         *buffer = Some(new()?);
     }
     Ok(buffer.as_mut().expect("just made"))
+}
+
+fn scale(device: &CudaDevice, mut numbers: CudaViewMut<'_, f32>, factor: f32) -> Result<()> {
+    let (stream, count) = (device.cuda_stream(), numbers.len() as u64);
+    if count > 0 {
+        let function = kernel(device, File::Rows, "scale")?;
+        let mut launch = stream.launch_builder(&function);
+        launch.arg(&mut numbers).arg(&count).arg(&factor);
+        // SAFETY: the kernel changes the first `count` numbers, all that there are.
+        unsafe { launch.launch(over(count as usize)) }.w()?;
+    }
+    Ok(())
 }
 
 fn put(device: &CudaDevice, to: DeviceGradient<'_>, numbers: &CudaView<'_, f32>, keep: bool) -> Result<()> {

@@ -1,10 +1,13 @@
 //! Attention within packed sequences on the device.
 
-use super::launch::{DeviceNumber, Word, alloc, launch, named, slice, stored, tensor, upload, view};
+use super::launch::{
+    DeviceNumber, Word, alloc, launch, launch_kernel, named, slice, stored, tensor, upload, view, words,
+};
 use super::mask::Mask;
-use crate::ops::Attention;
+use crate::gradient::device_capability;
+use crate::ops::{Attention, Precision};
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, LaunchConfig};
-use candle_core::{CpuStorage, CudaDevice, CudaStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaDevice, CudaStorage, CustomOp3, Device, Layout, Result, Shape, Tensor};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Queries or keys of a block, as in attention.cuh.
@@ -14,21 +17,37 @@ const PADDING: usize = 8;
 /// The widest head that there are kernels for.
 const WIDEST: usize = 128;
 
-/// The width that kernels pad a head to, and the name of the kernel.
+/// The width that kernels pad a head to.
+fn padded(d: usize) -> usize {
+    match d {
+        ..=32 => 32,
+        ..=64 => 64,
+        ..=96 => 96,
+        _ => WIDEST,
+    }
+}
+
+/// The kernel for heads padded to `$padded`.
 macro_rules! variant {
-    ($number:ty, $name:literal, $d:expr) => {
-        match $d {
-            ..=32 => (32, <$number>::pick(concat!($name, "_f32_32"), concat!($name, "_bf16_32"))),
-            ..=64 => (64, <$number>::pick(concat!($name, "_f32_64"), concat!($name, "_bf16_64"))),
-            ..=96 => (96, <$number>::pick(concat!($name, "_f32_96"), concat!($name, "_bf16_96"))),
-            _ => (WIDEST, <$number>::pick(concat!($name, "_f32_128"), concat!($name, "_bf16_128"))),
+    ($number:ty, $name:literal, $padded:expr) => {
+        match $padded {
+            32 => named!($number, $name, "_32"),
+            64 => named!($number, $name, "_64"),
+            96 => named!($number, $name, "_96"),
+            _ => named!($number, $name, "_128"),
         }
     };
 }
 
-/// Whether the kernels can do it: learned scores by distance and wide heads are composed.
-pub fn possible(options: &Attention, width: usize) -> bool {
-    options.relative.is_none() && width / options.heads <= WIDEST
+/// Whether the kernels can do it: learned scores by distance and wide heads are composed, and what tensor cores do not multiply.
+pub fn possible(device: &Device, options: &Attention, width: usize, precision: Precision) -> bool {
+    let ampere = device_capability(device).is_none_or(|capability| capability >= (8, 0));
+    options.relative.is_none() && width / options.heads <= WIDEST && (ampere || precision == Precision::F16)
+}
+
+/// Shared memory of the backward kernels: two tiles of 64 rows and two of `other`.
+fn backward_bytes(padded: usize, other: usize, number: usize) -> usize {
+    2 * (ROWS + other) * (padded + PADDING) * number
 }
 
 /// Where the blocks of a batch's sequences are; the same for all layers and both passes.
@@ -93,8 +112,9 @@ impl Layouts {
         }
         let mask = Mask::new(device, options.dropout, self.probabilities)?;
         let d = width / self.heads;
-        let (padded, name) = variant!(S, "attention_forward", d);
-        let keys = if S::BF16 { 64 } else { 32 };
+        let padded = padded(d);
+        let name = variant!(S, "attention_forward", padded);
+        let keys = if S::NARROW { 64 } else { 32 };
         let grid = self.grid((ROWS + 2 * keys) * (padded + PADDING) * size_of::<S>());
         launch!(
             device,
@@ -139,56 +159,17 @@ impl Layouts {
         let a_warp_a_row = crate::cuda::grid(tokens.div_ceil(4), self.heads, 128);
         let name = named!(S, "attention_row_products");
         launch!(device, "attention_backward", name, a_warp_a_row, dy, context, width, delta, tokens, d);
-        let other = if S::BF16 { 32 } else { 16 };
+        let other = if S::NARROW { 32 } else { 16 };
         let Inputs { qkv: [dq, dk, dv], stride: out } = gradients;
-        let (padded, by_queries) = variant!(S, "attention_by_queries", d);
-        let (_, by_keys) = variant!(S, "attention_by_keys", d);
-        let grid = self.grid(2 * (ROWS + other) * (padded + PADDING) * size_of::<S>());
-        launch!(
-            device,
-            "attention_backward",
-            by_queries,
-            grid,
-            self.work,
-            q,
-            k,
-            v,
-            stride,
-            dy,
-            width,
-            logsum,
-            delta,
-            tokens,
-            d,
-            scale(d),
-            mask,
-            mask.scale,
-            dq,
-            out,
-        );
-        launch!(
-            device,
-            "attention_backward",
-            by_keys,
-            grid,
-            self.work,
-            q,
-            k,
-            v,
-            stride,
-            dy,
-            width,
-            logsum,
-            delta,
-            tokens,
-            d,
-            scale(d),
-            mask,
-            mask.scale,
-            dk,
-            dv,
-            out,
-        );
+        let padded = padded(d);
+        let by_queries = variant!(S, "attention_by_queries", padded);
+        let by_keys = variant!(S, "attention_by_keys", padded);
+        let grid = self.grid(backward_bytes(padded, other, size_of::<S>()));
+        for (name, written) in [(by_queries, &[dq, out as u64][..]), (by_keys, &[dk, dv, out as u64][..])] {
+            let given =
+                words![self.work, q, k, v, stride, dy, width, logsum, delta, tokens, d, scale(d), mask, mask.scale];
+            launch_kernel(device, "ops/cuda/attention_backward", name, grid, &[&given, written].concat())?;
+        }
         Ok(())
     }
 }

@@ -20,12 +20,14 @@ __device__ void row_products(const T *dy, const T *y, int stride, float *delta, 
     if (threadIdx.x % 32 == 0) delta[size_t(blockIdx.y) * tokens + token] = sum;
 }
 
-extern "C" __global__ void attention_row_products_f32(const float *dy, const float *y, int stride, float *delta, int tokens, int d) {
-    row_products(dy, y, stride, delta, tokens, d);
-}
-extern "C" __global__ void attention_row_products_bf16(const bf16 *dy, const bf16 *y, int stride, float *delta, int tokens, int d) {
-    row_products(dy, y, stride, delta, tokens, d);
-}
+#define ROW_PRODUCTS(T, name)                                                                                                  \
+    extern "C" __global__ void attention_row_products_##name(const T *dy, const T *y, int stride, float *delta, int tokens,    \
+                                                             int d) {                                                          \
+        row_products(dy, y, stride, delta, tokens, d);                                                                         \
+    }
+ROW_PRODUCTS(float, f32)
+ROW_PRODUCTS(bf16, bf16)
+ROW_PRODUCTS(f16, f16)
 
 /// What both kernels take.
 template <class T> struct Given {
@@ -40,17 +42,46 @@ template <class T> struct Given {
     float mask_scale;
 };
 
-/// Gradients of queries. Shared memory: tiles of 64 queries and their dy, of OTHER keys and values. Grid: work × heads.
+/// Two matrices with a row each for every query or for every key.
+template <class T> struct Side {
+    Rows<const T> first, second;
+};
+
+/// Queries and their dy, or keys and values, of one head from the first token of a sequence on.
+template <class T> __device__ __forceinline__ Side<T> query_side(const Given<T> &given, Work own) {
+    return {head_of(given.q, given.in_stride, own.first, given.d), head_of(given.dy, given.dy_stride, own.first, given.d)};
+}
+template <class T> __device__ __forceinline__ Side<T> key_side(const Given<T> &given, Work own) {
+    return {head_of(given.k, given.in_stride, own.first, given.d), head_of(given.v, given.in_stride, own.first, given.d)};
+}
+
+/// Holds the block's 64 rows of one side and goes through the other, OTHER rows at a time: calls `f` with the first of those, the products of the
+/// first matrices (scores) and of the second (dP), a row of `held` against a row of `passing`, and the passing tiles.
+/// Shared memory: two tiles of 64 rows, two of OTHER.
+template <class T, int D, class F>
+__device__ __forceinline__ void for_tiles(Work own, int d, Side<T> held, Side<T> passing, F f) {
+    constexpr int N = OTHER<T> / 8;
+    int len = int(own.len), warp = threadIdx.x / 32;
+    Tile<T, D> rows0{reinterpret_cast<T *>(shared_bytes)}, rows1{rows0.row(ROWS)}, tile0{rows1.row(ROWS)}, tile1{tile0.row(OTHER<T>)};
+    fetch(rows0, held.first, own.row, ROWS, len, d);
+    fetch(rows1, held.second, own.row, ROWS, len, d);
+    for (int first = 0; first < len; first += OTHER<T>) {
+        __syncthreads();
+        fetch(tile0, passing.first, first, OTHER<T>, len, d);
+        fetch(tile1, passing.second, first, OTHER<T>, len, d);
+        __syncthreads();
+        Sums p[N] = {}, dp[N] = {};
+        multiply_rows(p, rows0, 16 * warp, tile0);
+        multiply_rows(dp, rows1, 16 * warp, tile1);
+        f(first, p, dp, tile0, tile1);
+    }
+}
+
+/// Gradients of queries. Grid: work × heads.
 template <class T, int D> __device__ void by_queries(const Work *work, const Given<T> &given, T *dq, int out_stride) {
     constexpr int N = OTHER<T> / 8;
     Work own = work[blockIdx.x];
-    int len = int(own.len), d = given.d, warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-    Tile<T, D> queries{reinterpret_cast<T *>(shared_bytes)}, dys{queries.row(ROWS)}, keys{dys.row(ROWS)}, values{keys.row(OTHER<T>)};
-    fetch(queries, head_of(given.q, given.in_stride, own.first, d), own.row, ROWS, len, d);
-    fetch(dys, head_of(given.dy, given.dy_stride, own.first, d), own.row, ROWS, len, d);
-    Rows<const T> all_keys = head_of(given.k, given.in_stride, own.first, d);
-    Rows<const T> all_values = head_of(given.v, given.in_stride, own.first, d);
-    int row = int(own.row) + 16 * warp + g;
+    int len = int(own.len), d = given.d, t = threadIdx.x % 4, top = int(own.row) + 16 * (threadIdx.x / 32), row = top + threadIdx.x % 32 / 4;
     float logsum[2], delta[2];
     for (int half = 0; half < 2; half++) {
         bool inside = row + 8 * half < len;
@@ -60,14 +91,8 @@ template <class T, int D> __device__ void by_queries(const Work *work, const Giv
     }
 
     Sums out[D / 8] = {};
-    for (int first = 0; first < len; first += OTHER<T>) {
-        __syncthreads();
-        fetch(keys, all_keys, first, OTHER<T>, len, d);
-        fetch(values, all_values, first, OTHER<T>, len, d);
-        __syncthreads();
-        Sums p[N] = {}, dp[N] = {};
-        multiply_rows(p, queries, 16 * warp, keys);
-        multiply_rows(dp, dys, 16 * warp, values);
+    for_tiles<T, D>(own, d, query_side(given, own), key_side(given, own),
+                    [&](int first, Sums(&p)[N], Sums(&dp)[N], Tile<T, D> keys, Tile<T, D>) {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             uint32_t bits = ALL;
@@ -87,34 +112,22 @@ template <class T, int D> __device__ void by_queries(const Work *work, const Giv
                 }
         }
         multiply_columns(out, p, keys);
-    }
-    put<T, D>(head_of(dq, out_stride, own.first, d), out, int(own.row) + 16 * warp, len, d, 1.0f, 1.0f);
+    });
+    put<T, D>(head_of(dq, out_stride, own.first, d), out, top, len, d, 1.0f, 1.0f);
 }
 
-/// Gradients of keys and values. Shared memory: tiles of 64 keys and values, of OTHER queries and their dy. Grid: work × heads.
+/// Gradients of keys and values. Grid: work × heads.
 template <class T, int D> __device__ void by_keys(const Work *work, const Given<T> &given, T *dk, T *dv, int out_stride) {
     constexpr int N = OTHER<T> / 8;
     Work own = work[blockIdx.x];
-    int len = int(own.len), d = given.d, warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-    Tile<T, D> keys{reinterpret_cast<T *>(shared_bytes)}, values{keys.row(ROWS)}, queries{values.row(ROWS)}, dys{queries.row(OTHER<T>)};
-    fetch(keys, head_of(given.k, given.in_stride, own.first, d), own.row, ROWS, len, d);
-    fetch(values, head_of(given.v, given.in_stride, own.first, d), own.row, ROWS, len, d);
-    Rows<const T> all_queries = head_of(given.q, given.in_stride, own.first, d);
-    Rows<const T> all_dys = head_of(given.dy, given.dy_stride, own.first, d);
+    int len = int(own.len), d = given.d, t = threadIdx.x % 4, top = int(own.row) + 16 * (threadIdx.x / 32), row = top + threadIdx.x % 32 / 4;
     const float *logsums = given.logsum + size_t(blockIdx.y) * given.tokens + own.first;
     const float *deltas = given.delta + size_t(blockIdx.y) * given.tokens + own.first;
-    int row = int(own.row) + 16 * warp + g;
 
     Sums dk_sums[D / 8] = {}, dv_sums[D / 8] = {};
-    for (int first = 0; first < len; first += OTHER<T>) {
-        __syncthreads();
-        fetch(queries, all_queries, first, OTHER<T>, len, d);
-        fetch(dys, all_dys, first, OTHER<T>, len, d);
-        __syncthreads();
-        // Transposed: rows are keys, columns queries.
-        Sums p[N] = {}, dp[N] = {};
-        multiply_rows(p, keys, 16 * warp, queries);
-        multiply_rows(dp, values, 16 * warp, dys);
+    // Transposed: rows are keys, columns queries.
+    for_tiles<T, D>(own, d, key_side(given, own), query_side(given, own),
+                    [&](int first, Sums(&p)[N], Sums(&dp)[N], Tile<T, D> queries, Tile<T, D> dys) {
 #pragma unroll
         for (int j = 0; j < N; j++)
 #pragma unroll
@@ -136,9 +149,9 @@ template <class T, int D> __device__ void by_keys(const Work *work, const Given<
             }
         multiply_columns(dv_sums, p, dys);
         multiply_columns(dk_sums, dp, queries);
-    }
-    put<T, D>(head_of(dk, out_stride, own.first, d), dk_sums, int(own.row) + 16 * warp, len, d, 1.0f, 1.0f);
-    put<T, D>(head_of(dv, out_stride, own.first, d), dv_sums, int(own.row) + 16 * warp, len, d, 1.0f, 1.0f);
+    });
+    put<T, D>(head_of(dk, out_stride, own.first, d), dk_sums, top, len, d, 1.0f, 1.0f);
+    put<T, D>(head_of(dv, out_stride, own.first, d), dv_sums, top, len, d, 1.0f, 1.0f);
 }
 
 #define GIVEN(T)                                                                                                               \
@@ -164,3 +177,7 @@ BACKWARD(bf16, bf16, 32)
 BACKWARD(bf16, bf16, 64)
 BACKWARD(bf16, bf16, 96)
 BACKWARD(bf16, bf16, 128)
+BACKWARD(f16, f16, 32)
+BACKWARD(f16, f16, 64)
+BACKWARD(f16, f16, 96)
+BACKWARD(f16, f16, 128)

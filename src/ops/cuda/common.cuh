@@ -1,15 +1,18 @@
-// What the kernels share: numbers of both types, sums over a warp, masks.
+// What the kernels share: numbers of all types, sums over a warp, masks.
 #pragma once
 
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <stdint.h>
 
 typedef __nv_bfloat16 bf16;
+typedef __half f16;
 
 constexpr unsigned ALL = 0xFFFFFFFFu;
 
 __device__ __forceinline__ float wide(float x) { return x; }
 __device__ __forceinline__ float wide(bf16 x) { return __bfloat162float(x); }
+__device__ __forceinline__ float wide(f16 x) { return __half2float(x); }
 
 template <class T> struct Round;
 template <> struct Round<float> {
@@ -18,23 +21,37 @@ template <> struct Round<float> {
 template <> struct Round<bf16> {
     static __device__ __forceinline__ bf16 of(float x) { return __float2bfloat16_rn(x); }
 };
+template <> struct Round<f16> {
+    /// Infinite beyond 65504, so that an overflow is noticed.
+    static __device__ __forceinline__ f16 of(float x) { return __float2half_rn(x); }
+};
 
 /// The nearest number of type T.
 template <class T> __device__ __forceinline__ T narrow(float x) { return Round<T>::of(x); }
 
-/// Four neighbours at once: 16 bytes of f32, 8 of bf16.
+/// Two neighbours of 16 bits in one word, the first lower.
+__device__ __forceinline__ uint32_t bits_of(bf16 x) { return __bfloat16_as_ushort(x); }
+__device__ __forceinline__ uint32_t bits_of(f16 x) { return __half_as_ushort(x); }
+template <class T> __device__ __forceinline__ uint32_t pair_bits(float low, float high) {
+    return bits_of(narrow<T>(low)) | bits_of(narrow<T>(high)) << 16;
+}
+__device__ __forceinline__ float2 pair_of_bits(uint32_t bits, bf16) {
+    return make_float2(__uint_as_float(bits << 16), __uint_as_float(bits & 0xFFFF0000u));
+}
+__device__ __forceinline__ float2 pair_of_bits(uint32_t bits, f16) {
+    return make_float2(wide(__ushort_as_half(bits & 0xFFFFu)), wide(__ushort_as_half(bits >> 16)));
+}
+
+/// Four neighbours at once: 16 bytes of f32, 8 of the others.
 __device__ __forceinline__ float4 load4(const float *x) { return *reinterpret_cast<const float4 *>(x); }
-__device__ __forceinline__ float4 load4(const bf16 *x) {
+template <class T> __device__ __forceinline__ float4 load4(const T *x) {
     uint2 bits = *reinterpret_cast<const uint2 *>(x);
-    return make_float4(__uint_as_float(bits.x << 16), __uint_as_float(bits.x & 0xFFFF0000u), __uint_as_float(bits.y << 16),
-                       __uint_as_float(bits.y & 0xFFFF0000u));
+    float2 low = pair_of_bits(bits.x, T()), high = pair_of_bits(bits.y, T());
+    return make_float4(low.x, low.y, high.x, high.y);
 }
 __device__ __forceinline__ void store4(float *y, float4 x) { *reinterpret_cast<float4 *>(y) = x; }
-__device__ __forceinline__ uint32_t pair_bits(float low, float high) {
-    return uint32_t(__bfloat16_as_ushort(narrow<bf16>(low))) | uint32_t(__bfloat16_as_ushort(narrow<bf16>(high))) << 16;
-}
-__device__ __forceinline__ void store4(bf16 *y, float4 x) {
-    *reinterpret_cast<uint2 *>(y) = make_uint2(pair_bits(x.x, x.y), pair_bits(x.z, x.w));
+template <class T> __device__ __forceinline__ void store4(T *y, float4 x) {
+    *reinterpret_cast<uint2 *>(y) = make_uint2(pair_bits<T>(x.x, x.y), pair_bits<T>(x.z, x.w));
 }
 
 /// Whether rows of `width` numbers that begin at `x` can be read four at a time.

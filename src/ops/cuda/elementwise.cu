@@ -81,6 +81,7 @@ __device__ void activation_backward(const T *x, const float *dy, T *dx, T *y, si
     }
 ACTIVATION(float, f32)
 ACTIVATION(bf16, bf16)
+ACTIVATION(f16, f16)
 
 /// `y = silu(gate) · up`.
 extern "C" __global__ void swiglu_forward(const float *gate, const float *up, float *y, size_t count) {
@@ -113,12 +114,12 @@ extern "C" __global__ void rotary(const float *x, const float2 *turns, float *y,
            [](size_t) {});
 }
 
-/// Rounds to bf16.
-extern "C" __global__ void round_bf16(const float *x, bf16 *y, size_t count) {
-    stride(count, by_four(x, 4) && by_four(y, 4), [&](size_t i) { y[i] = narrow<bf16>(x[i]); },
-           [&](size_t i) { store4(y + i, load4(x + i)); });
-}
-
-extern "C" __global__ void copy_f32(const float *x, float *y, size_t count) {
-    stride(count, by_four(x, 4) && by_four(y, 4), [&](size_t i) { y[i] = x[i]; }, [&](size_t i) { store4(y + i, load4(x + i)); });
-}
+/// Rounds to T; f32 is copied.
+#define ROUND(T, name)                                                                                                         \
+    extern "C" __global__ void round_##name(const float *x, T *y, size_t count) {                                              \
+        stride(count, by_four(x, 4) && by_four(y, 4), [&](size_t i) { y[i] = narrow<T>(x[i]); },                               \
+               [&](size_t i) { store4(y + i, load4(x + i)); });                                                                \
+    }
+ROUND(float, f32)
+ROUND(bf16, bf16)
+ROUND(f16, f16)

@@ -1,13 +1,13 @@
 //! Transformer layers as one op on the device: what is kept, and what is computed again, is as on the CPU (`ops/encoder/`).
 
 use super::attention::Layouts;
-use super::launch::{DeviceNumber, Word, alloc, device, device_of, launch, over, slice, stored, tensor, view};
+use super::launch::{DeviceNumber, Word, device, device_of, slice, stored, tensor, view};
 use super::layer::{Factor, Kept, Layer, States};
+use super::product::round;
 use super::weights::Chunks;
 use crate::ops::{EncoderLayer, LayerOptions, Precision};
-use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::{CpuStorage, CudaDevice, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor};
-use half::bf16;
+use half::{bf16, f16};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// As [`encoder`](super::super::encoder), which has checked the shapes, for layers whose attention is
@@ -22,6 +22,7 @@ pub fn encoder(
     match precision {
         Precision::F32 => Stack::<f32>::apply(&x, layers, recompute),
         Precision::Bf16 => Stack::<bf16>::apply(&x, layers, recompute),
+        Precision::F16 => Stack::<f16>::apply(&x, layers, recompute),
     }
 }
 
@@ -44,14 +45,8 @@ enum Memory<S: DeviceNumber> {
 
 /// A copy of `count` numbers from an address that holds them until it is made.
 fn states<S: DeviceNumber>(device: &CudaDevice, x: u64, count: usize) -> Result<States<S>> {
-    let copy = States::<S>::room(device, count)?;
-    if count > 0 {
-        launch!(device, "elementwise", "copy_f32", over(count), x, copy.wide, count);
-        if let Some(narrow) = &copy.narrow {
-            launch!(device, "elementwise", "round_bf16", over(count), x, narrow, count);
-        }
-    }
-    Ok(copy)
+    let narrow = S::NARROW.then(|| round::<S>(device, x, count)).transpose()?;
+    Ok(States { wide: round::<f32>(device, x, count)?, narrow })
 }
 
 impl<S: DeviceNumber> Stack<S> {
@@ -104,14 +99,7 @@ impl<S: DeviceNumber> CustomOp1 for Stack<S> {
 
     fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
         let (device, gradient, tokens) = (device_of(x)?, gradient.contiguous()?, x.dim(0)?);
-        let mut gradient: CudaSlice<f32> = {
-            let numbers = view(&gradient)?;
-            let copy = alloc::<f32>(&device, x.elem_count())?;
-            if x.elem_count() > 0 {
-                launch!(&device, "elementwise", "copy_f32", over(x.elem_count()), numbers.word(), copy, x.elem_count());
-            }
-            copy
-        };
+        let mut gradient = round::<f32>(&device, view(&gradient)?.word(), x.elem_count())?;
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(layouts) = self.layouts(&device)? else { return Ok(Some(tensor(gradient, &device, x.shape()))) };
         let recorder = self.layers.first().and_then(|(_, options)| options.attention.recorder.as_ref());

@@ -9,34 +9,56 @@ use candle_core::cuda_backend::cudarc::driver::{
 use candle_core::cuda_backend::{CudaDType, WrapErr};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, Layout, Result, Shape, Storage, Tensor};
-use half::bf16;
+use half::{bf16, f16};
 use std::ops::Deref;
+
+/// The types of numbers that kernels exist for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    F32,
+    Bf16,
+    F16,
+}
 
 /// A type of numbers that kernels exist for.
 pub trait DeviceNumber: DeviceRepr + CudaDType + Copy + Send + Sync + 'static {
-    /// Whether these are bf16.
-    const BF16: bool;
+    /// Which it is.
+    const FORMAT: Format;
+    /// Whether it is narrower than sums, which are f32.
+    const NARROW: bool = !matches!(Self::FORMAT, Format::F32);
 
-    /// The kernel for this type.
-    fn pick(f32: &'static str, bf16: &'static str) -> &'static str {
-        if Self::BF16 { bf16 } else { f32 }
+    /// The kernel for this type, of those for f32, bf16 and f16.
+    fn pick(names: [&'static str; 3]) -> &'static str {
+        names[Self::FORMAT as usize]
     }
 }
 
 impl DeviceNumber for f32 {
-    const BF16: bool = false;
+    const FORMAT: Format = Format::F32;
 }
 
 impl DeviceNumber for bf16 {
-    const BF16: bool = true;
+    const FORMAT: Format = Format::Bf16;
+}
+
+impl DeviceNumber for f16 {
+    const FORMAT: Format = Format::F16;
 }
 
 /// The name of a kernel for numbers of type `$number`.
 macro_rules! named {
     ($number:ty, $name:literal) => {
-        <$number as crate::ops::cuda::launch::DeviceNumber>::pick(concat!($name, "_f32"), concat!($name, "_bf16"))
+        crate::ops::cuda::launch::named!($number, $name, "")
+    };
+    ($number:ty, $name:literal, $end:literal) => {
+        <$number as crate::ops::cuda::launch::DeviceNumber>::pick([
+            concat!($name, "_f32", $end),
+            concat!($name, "_bf16", $end),
+            concat!($name, "_f16", $end),
+        ])
     };
 }
+pub(super) use crate::gradient::upload;
 pub(super) use named;
 
 /// An argument of a kernel in the eight bytes that hold any of them; an absent buffer is a null pointer.
@@ -126,6 +148,14 @@ pub fn launch_kernel(
     Ok(())
 }
 
+/// Arguments as words.
+macro_rules! words {
+    ($($argument:expr),* $(,)?) => {
+        [$(crate::ops::cuda::launch::Word::word(&$argument)),*]
+    };
+}
+pub(super) use words;
+
 /// `launch!(device, "file", name, grid, arguments…)`.
 macro_rules! launch {
     ($device:expr, $file:literal, $name:expr, $grid:expr, $($argument:expr),* $(,)?) => {
@@ -134,7 +164,7 @@ macro_rules! launch {
             concat!("ops/cuda/", $file),
             $name,
             $grid,
-            &[$(crate::ops::cuda::launch::Word::word(&$argument)),*],
+            &crate::ops::cuda::launch::words![$($argument),*],
         )?
     };
 }
@@ -157,17 +187,6 @@ pub fn warps(rows: usize) -> LaunchConfig {
 pub fn alloc<T: DeviceRepr>(device: &CudaDevice, len: usize) -> Result<CudaSlice<T>> {
     // SAFETY: whoever allocates has all of it written before it is read.
     unsafe { device.alloc(len.max(1)) }
-}
-
-/// Numbers of the host. The copy is ordered like a kernel; the host does not wait for it.
-///
-/// # Errors
-/// If the device has no memory for them.
-pub fn upload<T: DeviceRepr + 'static>(device: &CudaDevice, numbers: &[T]) -> Result<CudaSlice<T>> {
-    match numbers.is_empty() {
-        true => alloc(device, 1),
-        false => device.clone_htod(numbers),
-    }
 }
 
 /// Where a contiguous f32 tensor lies on the device.

@@ -34,7 +34,7 @@ impl<S> Word for Factor<S> {
 impl<S: DeviceNumber> States<S> {
     /// Room for `count` numbers.
     pub fn room(device: &CudaDevice, count: usize) -> Result<Self> {
-        let narrow = S::BF16.then(|| alloc::<S>(device, count)).transpose()?;
+        let narrow = S::NARROW.then(|| alloc::<S>(device, count)).transpose()?;
         Ok(Self { wide: alloc::<f32>(device, count)?, narrow })
     }
 
@@ -172,8 +172,8 @@ impl Layer<'_> {
         biased: bool,
     ) -> Result<()> {
         let (outputs, inputs) = dense.weight.value.dims2()?;
-        let weight = Weight::new::<S>(&dense.weight, device)?;
-        let bias = biased.then(|| Weight::new::<S>(&dense.bias, device)).transpose()?;
+        let weight = Weight::<S>::new(&dense.weight, device)?;
+        let bias = biased.then(|| Weight::<S>::new(&dense.bias, device)).transpose()?;
         let product = Product {
             shape: [self.tokens, outputs, inputs],
             left: Matrix::new::<S>(x, inputs),
@@ -195,7 +195,7 @@ impl Layer<'_> {
         keep: bool,
     ) -> Result<()> {
         let (outputs, inputs) = dense.weight.value.dims2()?;
-        let weight = Weight::new::<S>(&dense.weight, device)?;
+        let weight = Weight::<S>::new(&dense.weight, device)?;
         let right = Matrix::new::<S>(weight.word(), inputs);
         Product { shape: [self.tokens, inputs, outputs], left: dy, right, out, keep, bias: None }.run(device)
     }

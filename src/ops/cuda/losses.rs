@@ -1,7 +1,7 @@
 //! Losses on the device.
 
 use super::launch::{alloc, device, device_of, launch, over, slice, stored, tensor, upload, view, warps};
-use crate::ops::{CrossEntropy, IGNORE};
+use crate::ops::CrossEntropy;
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::{CpuStorage, CudaDevice, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
@@ -15,14 +15,9 @@ pub fn cross_entropy(logits: &Tensor, options: CrossEntropy) -> Result<Tensor> {
 }
 
 impl CrossEntropyOp {
-    fn weight(&self, class: usize) -> f64 {
-        self.options.class_weights.as_ref().map_or(1.0, |weights| f64::from(weights[class]))
-    }
-
     /// 1 / the weight of all rows that count; 0 if none does.
     fn factor(&self) -> f64 {
-        let rows = self.options.targets.iter().filter(|&&target| target != IGNORE);
-        let sum: f64 = rows.map(|&target| self.weight(target as usize)).sum();
+        let sum = self.options.denominator();
         if sum > 0.0 { 1.0 / sum } else { 0.0 }
     }
 
@@ -81,7 +76,7 @@ impl CustomOp1 for CrossEntropyOp {
             let (xs, dloss) = (view(logits)?, view(&gradient)?);
             let (targets, weights) = (upload(&device, &self.options.targets)?, self.weights(&device)?);
             let (smoothing, factor) = (f64::from(self.options.label_smoothing), self.factor());
-            let total: f64 = (0..classes).map(|class| self.weight(class)).sum();
+            let total: f64 = (0..classes).map(|class| self.options.weight(class)).sum();
             launch!(
                 &device,
                 "losses",

@@ -4,25 +4,27 @@
 // column g at the same terms; of the sums, rows g and g + 8 at columns 2t and 2t + 1. So the sums of two neighbouring tiles lie
 // as a left tile does: the result of one product is the left factor of the next without a word between lanes.
 //
-// bf16 goes through the tensor cores as it is. f32 is split in two parts of tf32, and three of the four products of parts are
-// summed: all but the last bits of f32. A tensor core's product of 8 terms is handed terms 2t and 2t + 1 as its t and t + 4.
+// bf16 and f16 go through the tensor cores as they are. f32 is split in two parts of tf32, and three of the four products of parts
+// are summed: all but the last bits of f32. A tensor core's product of 8 terms is handed terms 2t and 2t + 1 as its t and t + 4.
+// Tensor cores before compute capability 8.0 know f16 alone, 8 terms at a time.
 #pragma once
 
 #include "ops/cuda/common.cuh"
 
 /// Two neighbours of one row or column.
-template <class T> struct Pair;
+template <class T> struct Pair {
+    uint32_t bits;
+};
 template <> struct Pair<float> {
     float low, high;
 };
-template <> struct Pair<bf16> {
-    uint32_t bits;
-};
 
-__device__ __forceinline__ Pair<float> pair_of(float low, float high, float) { return {low, high}; }
-__device__ __forceinline__ Pair<bf16> pair_of(float low, float high, bf16) { return {pair_bits(low, high)}; }
 /// Two numbers rounded to T.
-template <class T> __device__ __forceinline__ Pair<T> make_pair(float low, float high) { return pair_of(low, high, T()); }
+template <class T> __device__ __forceinline__ Pair<T> make_pair(float low, float high) { return {pair_bits<T>(low, high)}; }
+template <> __device__ __forceinline__ Pair<float> make_pair<float>(float low, float high) { return {low, high}; }
+
+template <class T> __device__ __forceinline__ float2 wide(Pair<T> x) { return pair_of_bits(x.bits, T()); }
+__device__ __forceinline__ float2 wide(Pair<float> x) { return make_float2(x.low, x.high); }
 
 template <class T> __device__ __forceinline__ Pair<T> load_pair(const T *x) { return *reinterpret_cast<const Pair<T> *>(x); }
 
@@ -44,26 +46,21 @@ struct Sums {
 #ifdef CUDA_EMULATOR
 
 /// f32 as the sum of two tf32, as the tensor cores' path has it.
-inline float product_of_parts(float a, float b) {
+inline float product_of(float a, float b, float) {
     auto rounded = [](float x) { return __uint_as_float((__float_as_uint(x) + 0x1000) & ~0x1FFFu); };
     float a_high = rounded(a), b_high = rounded(b);
     float a_low = rounded(a - a_high), b_low = rounded(b - b_high);
     return a_low * b_high + a_high * b_low + a_high * b_high;
 }
-inline float product_of(float a, float b, float) { return product_of_parts(a, b); }
-inline float product_of(float a, float b, bf16) { return a * b; }
-inline void widen(Pair<float> x, float *to) { to[0] = x.low, to[1] = x.high; }
-inline void widen(Pair<bf16> x, float *to) {
-    to[0] = __uint_as_float(x.bits << 16), to[1] = __uint_as_float(x.bits & 0xFFFF0000u);
-}
+template <class T> float product_of(float a, float b, T) { return a * b; }
 
 /// `sums += left · right`.
 template <class T> void multiply(Sums &sums, const Left<T> &left, const Right<T> &right) {
     struct Shown {
-        float left[8], right[4];
+        float2 left[4], right[2];
     } own;
-    for (int i = 0; i < 4; i++) widen(left.parts[i], own.left + 2 * i);
-    for (int i = 0; i < 2; i++) widen(right.parts[i], own.right + 2 * i);
+    for (int i = 0; i < 4; i++) own.left[i] = wide(left.parts[i]);
+    for (int i = 0; i < 2; i++) own.right[i] = wide(right.parts[i]);
     auto *slots = emulator::exchange(&own, sizeof own);
     unsigned g = emulator::lane() / 4, t = emulator::lane() % 4;
     for (int i = 0; i < 4; i++) {
@@ -73,15 +70,28 @@ template <class T> void multiply(Sums &sums, const Left<T> &left, const Right<T>
             Shown a, b;
             memcpy(&a, slots[4 * g + s], sizeof a);
             memcpy(&b, slots[4 * column + s], sizeof b);
-            for (int k = 0; k < 4; k++) sums.at[i] += product_of(a.left[k / 2 * 4 + i / 2 * 2 + k % 2], b.right[k], T());
+            for (int k = 0; k < 2; k++) {
+                float2 x = a.left[2 * k + i / 2], y = b.right[k];
+                sums.at[i] += product_of(x.x, y.x, T());
+                sums.at[i] += product_of(x.y, y.y, T());
+            }
         }
     }
 }
 
 #else
 
+#if __CUDA_ARCH__ >= 800
+
 __device__ __forceinline__ void multiply(Sums &sums, const Left<bf16> &left, const Right<bf16> &right) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sums.at[0]), "+f"(sums.at[1]), "+f"(sums.at[2]), "+f"(sums.at[3])
+        : "r"(left.parts[0].bits), "r"(left.parts[1].bits), "r"(left.parts[2].bits), "r"(left.parts[3].bits),
+          "r"(right.parts[0].bits), "r"(right.parts[1].bits));
+}
+
+__device__ __forceinline__ void multiply(Sums &sums, const Left<f16> &left, const Right<f16> &right) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(sums.at[0]), "+f"(sums.at[1]), "+f"(sums.at[2]), "+f"(sums.at[3])
         : "r"(left.parts[0].bits), "r"(left.parts[1].bits), "r"(left.parts[2].bits), "r"(left.parts[3].bits),
           "r"(right.parts[0].bits), "r"(right.parts[1].bits));
@@ -120,6 +130,20 @@ __device__ __forceinline__ void multiply(Sums &sums, const Left<float> &left, co
     }
 }
 
+#else
+
+__device__ __forceinline__ void multiply(Sums &sums, const Left<f16> &left, const Right<f16> &right) {
+    for (int half = 0; half < 2; half++)
+        asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+            : "+f"(sums.at[0]), "+f"(sums.at[1]), "+f"(sums.at[2]), "+f"(sums.at[3])
+            : "r"(left.parts[2 * half].bits), "r"(left.parts[2 * half + 1].bits), "r"(right.parts[half].bits));
+}
+
+/// Nobody launches kernels with products of these on such a card: see `possible` in attention.rs.
+template <class T> __device__ __forceinline__ void multiply(Sums &, const Left<T> &, const Right<T> &) { __trap(); }
+
+#endif
+
 #endif
 
 /// A tile of rows in shared memory. The eight numbers between rows keep lanes that read different rows apart in the banks.
@@ -148,7 +172,7 @@ template <class T, int D> struct Tile {
 };
 
 template <class T> __device__ __forceinline__ Right<T> gather(const T *from, int stride) {
-    return {pair_of(wide(from[0]), wide(from[stride]), T()), pair_of(wide(from[8 * stride]), wide(from[9 * stride]), T())};
+    return {make_pair<T>(wide(from[0]), wide(from[stride])), make_pair<T>(wide(from[8 * stride]), wide(from[9 * stride]))};
 }
 
 template <class T, int D> __device__ __forceinline__ Right<T> Tile<T, D>::columns(int k, int first) const {

@@ -109,6 +109,7 @@ __device__ void close_forward(const float *product, const float *product_bias, c
     }
 CLOSE(float, f32)
 CLOSE(bf16, bf16)
+CLOSE(f16, f16)
 
 /// The gradient `dx` of rows `x` from that of the normalized rows; their moments to `stats` [rows, 2]. Where they are wanted,
 /// also `masked`, the gradient before the dropout, and `normal`, the rows normalized once more.
@@ -177,3 +178,4 @@ __device__ void norm_backward(const T *x, const float *dy, const float *weight, 
     }
 BACKWARD(float, f32)
 BACKWARD(bf16, bf16)
+BACKWARD(f16, f16)

@@ -1,7 +1,7 @@
 //! Matrix products by cuBLASLt. Matrices are row by row, as everywhere here; cuBLASLt, which takes them column by column, is told of
 //! the transposed product.
 
-use super::launch::{DeviceNumber, alloc, launch};
+use super::launch::{DeviceNumber, Format, alloc, launch, named, over};
 use candle_core::cuda_backend::cudarc::cublaslt::{result, sys};
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::cuda_backend::{CudaError, WrapErr, gemm_reduced_precision_f32};
@@ -14,7 +14,7 @@ use std::sync::Mutex;
 #[derive(Clone, Copy)]
 pub struct Matrix {
     address: u64,
-    bf16: bool,
+    format: Format,
     stride: usize,
     transposed: bool,
 }
@@ -22,7 +22,7 @@ pub struct Matrix {
 impl Matrix {
     /// Rows of numbers of type `S`.
     pub fn new<S: DeviceNumber>(address: u64, stride: usize) -> Self {
-        Self { address, bf16: S::BF16, stride, transposed: false }
+        Self { address, format: S::FORMAT, stride, transposed: false }
     }
 
     /// The same, from column `column` on.
@@ -41,11 +41,15 @@ impl Matrix {
     }
 
     fn bytes(self) -> usize {
-        if self.bf16 { 2 } else { 4 }
+        if self.format == Format::F32 { 4 } else { 2 }
     }
 
     fn kind(self) -> sys::cudaDataType {
-        if self.bf16 { sys::cudaDataType::CUDA_R_16BF } else { sys::cudaDataType::CUDA_R_32F }
+        match self.format {
+            Format::F32 => sys::cudaDataType::CUDA_R_32F,
+            Format::Bf16 => sys::cudaDataType::CUDA_R_16BF,
+            Format::F16 => sys::cudaDataType::CUDA_R_16F,
+        }
     }
 
     /// Bytes that its address is a multiple of.
@@ -77,7 +81,7 @@ struct Key {
     shape: [usize; 3],
     strides: [usize; 3],
     transposed: [bool; 2],
-    bf16: [bool; 2],
+    formats: [Format; 2],
     alignments: [u32; 3],
     bias: bool,
     tf32: bool,
@@ -147,10 +151,10 @@ impl Products {
             shape: product.shape,
             strides: [left.stride, right.stride, out.stride],
             transposed: [left.transposed, right.transposed],
-            bf16: [left.bf16, out.bf16],
+            formats: [left.format, out.format],
             alignments: [left.alignment(), right.alignment(), out.alignment()],
             bias: product.bias.is_some(),
-            tf32: !left.bf16 && gemm_reduced_precision_f32(),
+            tf32: left.format == Format::F32 && gemm_reduced_precision_f32(),
         };
         if self.plans.len() >= PLANS && !self.plans.contains_key(&key) {
             self.plans.clear();
@@ -269,11 +273,11 @@ impl Drop for Plan {
     }
 }
 
-/// Rounds `count` numbers to bf16.
-pub fn round(device: &CudaDevice, from: u64, count: usize) -> Result<CudaSlice<half::bf16>> {
-    let rounded = alloc::<half::bf16>(device, count)?;
+/// `count` numbers rounded to `S`; those of f32 are copied.
+pub fn round<S: DeviceNumber>(device: &CudaDevice, from: u64, count: usize) -> Result<CudaSlice<S>> {
+    let rounded = alloc::<S>(device, count)?;
     if count > 0 {
-        launch!(device, "elementwise", "round_bf16", super::launch::over(count), from, rounded, count);
+        launch!(device, "elementwise", named!(S, "round"), over(count), from, rounded, count);
     }
     Ok(rounded)
 }

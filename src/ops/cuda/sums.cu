@@ -13,13 +13,6 @@ __device__ void column_sums(const T *dy, int stride, const uint32_t *chunks, flo
     partial[size_t(blockIdx.y) * width + column] = sum;
 }
 
-extern "C" __global__ void column_sums_f32(const float *dy, int stride, const uint32_t *chunks, float *partial, int width) {
-    column_sums(dy, stride, chunks, partial, width);
-}
-extern "C" __global__ void column_sums_bf16(const bf16 *dy, int stride, const uint32_t *chunks, float *partial, int width) {
-    column_sums(dy, stride, chunks, partial, width);
-}
-
 /// partial[chunk] = sums of dy∘normalized x, then of dy, over the chunk's rows. `stats` as norm_backward leaves them.
 template <class T>
 __device__ void norm_sums(const T *x, const float *stats, const float *dy, const uint32_t *chunks, float *partial, int width) {
@@ -36,14 +29,17 @@ __device__ void norm_sums(const T *x, const float *stats, const float *dy, const
     partial[(size_t(blockIdx.y) * 2 + 1) * width + column] = bias;
 }
 
-extern "C" __global__ void norm_sums_f32(const float *x, const float *stats, const float *dy, const uint32_t *chunks,
-                                         float *partial, int width) {
-    norm_sums(x, stats, dy, chunks, partial, width);
-}
-extern "C" __global__ void norm_sums_bf16(const bf16 *x, const float *stats, const float *dy, const uint32_t *chunks,
-                                          float *partial, int width) {
-    norm_sums(x, stats, dy, chunks, partial, width);
-}
+#define SUMS(T, name)                                                                                                          \
+    extern "C" __global__ void column_sums_##name(const T *dy, int stride, const uint32_t *chunks, float *partial, int width) { \
+        column_sums(dy, stride, chunks, partial, width);                                                                       \
+    }                                                                                                                          \
+    extern "C" __global__ void norm_sums_##name(const T *x, const float *stats, const float *dy, const uint32_t *chunks,       \
+                                                float *partial, int width) {                                                   \
+        norm_sums(x, stats, dy, chunks, partial, width);                                                                       \
+    }
+SUMS(float, f32)
+SUMS(bf16, bf16)
+SUMS(f16, f16)
 
 /// `out` = (`keep` ? out : 0) + the sum of `count` rows of `partial`, which are `stride` apart. Grid columns / 128, 128 threads.
 template <class T> __device__ void add_partial(const float *partial, int stride, int count, T *out, int width, int keep) {

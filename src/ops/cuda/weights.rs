@@ -1,6 +1,6 @@
 //! Parameters as factors of products, and where their gradients go.
 
-use super::launch::{DeviceNumber, Numbers, Word, alloc, launch, named, view};
+use super::launch::{DeviceNumber, Format, Numbers, Word, alloc, launch, named, view};
 use super::product::{Matrix, Product, round};
 use crate::gradient::{DeviceGradient, Parameter, Recorder};
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
@@ -9,28 +9,28 @@ use half::bf16;
 use std::ops::Range;
 
 /// A parameter's numbers in the type of products.
-pub enum Weight<'a> {
+pub enum Weight<'a, S> {
     /// As they lie.
     InPlace(Numbers<'a>),
     /// A copy.
-    Rounded(CudaSlice<bf16>),
+    Rounded(CudaSlice<S>),
 }
 
-impl<'a> Weight<'a> {
+impl<'a, S: DeviceNumber> Weight<'a, S> {
     /// The one place where a parameter becomes a factor of type `S`.
     ///
     /// # Errors
     /// If it is not on the device, or that has no memory.
-    pub fn new<S: DeviceNumber>(parameter: &'a Parameter, device: &CudaDevice) -> Result<Self> {
+    pub fn new(parameter: &'a Parameter, device: &CudaDevice) -> Result<Self> {
         let numbers = view(&parameter.value)?;
-        Ok(match S::BF16 {
+        Ok(match S::NARROW {
             true => Self::Rounded(round(device, numbers.word(), parameter.value.elem_count())?),
             false => Self::InPlace(numbers),
         })
     }
 }
 
-impl Word for Weight<'_> {
+impl<S> Word for Weight<'_, S> {
     fn word(&self) -> u64 {
         match self {
             Self::InPlace(numbers) => numbers.word(),
@@ -63,8 +63,10 @@ pub fn record_weight<S: DeviceNumber>(
         };
         match gradient {
             DeviceGradient::F32(to) => product(Matrix::new::<f32>(to.word(), inputs), keep).run(device),
-            DeviceGradient::Bf16(to) if S::BF16 => product(Matrix::new::<bf16>(to.word(), inputs), keep).run(device),
-            // cuBLASLt does not round what it multiplied in f32.
+            DeviceGradient::Bf16(to) if S::FORMAT == Format::Bf16 => {
+                product(Matrix::new::<bf16>(to.word(), inputs), keep).run(device)
+            }
+            // cuBLASLt rounds to the type of the factors only.
             DeviceGradient::Bf16(to) => {
                 let sums = alloc::<f32>(device, outputs * inputs)?;
                 product(Matrix::new::<f32>(sums.word(), inputs), false).run(device)?;

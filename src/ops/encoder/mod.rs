@@ -92,7 +92,7 @@ pub fn encoder(
         layer.check(hidden)?;
         options.attention.check(tokens, hidden)?;
     }
-    if composed::needed(x)? || !possible(x, &layers, hidden) {
+    if composed::needed(x)? || !possible(x, &layers, hidden, precision) {
         let apply = |x: Tensor, (layer, options): (Arc<EncoderLayer>, _)| composed::encoder(&x, &layer, options);
         return layers.into_iter().try_fold(x.clone(), apply);
     }
@@ -104,18 +104,21 @@ pub fn encoder(
     match precision {
         Precision::F32 => Stack::<f32>::apply(&x, layers, hidden, recompute),
         Precision::Bf16 => Stack::<bf16>::apply(&x, layers, hidden, recompute),
+        Precision::F16 => candle_core::bail!("encoder: the CPU has no products in f16"),
     }
 }
 
 /// Whether there are kernels for what the layers do, where `x` is.
 #[cfg(feature = "cuda")]
-fn possible(x: &Tensor, layers: &[(Arc<EncoderLayer>, LayerOptions)], hidden: usize) -> bool {
-    let attention = |(_, options): &(_, LayerOptions)| super::cuda::possible(&options.attention, hidden);
-    x.device().is_cpu() || layers.iter().all(attention)
+fn possible(x: &Tensor, layers: &[(Arc<EncoderLayer>, LayerOptions)], hidden: usize, precision: Precision) -> bool {
+    // One layer's attention is as the other's.
+    let fits =
+        |(_, options): &(_, LayerOptions)| super::cuda::possible(x.device(), &options.attention, hidden, precision);
+    x.device().is_cpu() || layers.first().is_none_or(fits)
 }
 
 #[cfg(not(feature = "cuda"))]
-fn possible(_: &Tensor, _: &[(Arc<EncoderLayer>, LayerOptions)], _: usize) -> bool {
+fn possible(_: &Tensor, _: &[(Arc<EncoderLayer>, LayerOptions)], _: usize, _: Precision) -> bool {
     true
 }
 

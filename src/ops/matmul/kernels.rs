@@ -21,8 +21,8 @@ impl Kernel {
         match precision {
             _ if !vectors() => Self::Portable,
             Precision::F32 => Self::Singles,
-            Precision::Bf16 if tiles() => Self::Tiles,
-            Precision::Bf16 => Self::Pairs,
+            _ if tiles() => Self::Tiles,
+            _ => Self::Pairs,
         }
     }
 

@@ -13,11 +13,11 @@ use std::arch::x86_64::*;
 unsafe fn load<S: Number>(from: *const S, mask: u16) -> __m512i {
     // SAFETY: `S` is f32 or bf16, as its precision says.
     unsafe {
-        let halves = match S::PRECISION {
-            Precision::F32 => {
+        let halves = match S::PRECISION == Precision::F32 {
+            true => {
                 std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, from.cast())))
             }
-            Precision::Bf16 => _mm256_maskz_loadu_epi16(mask, from.cast()),
+            false => _mm256_maskz_loadu_epi16(mask, from.cast()),
         };
         _mm512_cvtepu16_epi32(halves)
     }
@@ -82,13 +82,13 @@ unsafe fn load_run<S: Number>(from: *const S, used: usize) -> __m512i {
     let mask = (u32::MAX as u64 >> (32 - used.min(32))) as u32;
     // SAFETY: `S` is f32 or bf16, as its precision says; masked numbers are not read.
     unsafe {
-        match S::PRECISION {
-            Precision::F32 => {
+        match S::PRECISION == Precision::F32 {
+            true => {
                 let low = _mm512_maskz_loadu_ps(mask as u16, from.cast());
                 let high = _mm512_maskz_loadu_ps((mask >> 16) as u16, from.cast::<f32>().wrapping_add(16));
                 std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
             }
-            Precision::Bf16 => _mm512_maskz_loadu_epi16(mask, from.cast()),
+            false => _mm512_maskz_loadu_epi16(mask, from.cast()),
         }
     }
 }

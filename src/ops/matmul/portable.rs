@@ -27,9 +27,9 @@ impl<'a> Operand<'a> {
         for (i, out) in copy.chunks_exact_mut(columns.max(1)).enumerate() {
             for (j, out) in out.iter_mut().enumerate() {
                 let value = matrix.data[i * matrix.row + j * matrix.column];
-                *out = match precision {
-                    Precision::F32 => value.to_f32(),
-                    Precision::Bf16 => bf16::from_bits(value.bf16_bits()).to_f32(),
+                *out = match precision == Precision::F32 {
+                    true => value.to_f32(),
+                    false => bf16::from_bits(value.bf16_bits()).to_f32(),
                 };
             }
         }

@@ -16,9 +16,9 @@ fn numbers(len: usize, seed: u64) -> Vec<f32> {
 
 fn at<S: Number>(matrix: Matrix<S>, i: usize, j: usize, precision: Precision) -> f64 {
     let value = matrix.data[i * matrix.row + j * matrix.column];
-    f64::from(match precision {
-        Precision::F32 => value.to_f32(),
-        Precision::Bf16 => bf16::from_bits(value.bf16_bits()).to_f32(),
+    f64::from(match precision == Precision::F32 {
+        true => value.to_f32(),
+        false => bf16::from_bits(value.bf16_bits()).to_f32(),
     })
 }
 

@@ -1,1 +1,0 @@
-fn main(){ println!("{}", is_x86_feature_detected!("amx-bf16")); }
