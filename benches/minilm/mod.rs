@@ -84,6 +84,7 @@ pub fn batch(tokens: usize, length: usize, tasks: usize, random: &mut Random) ->
         TaskBatch {
             task,
             tokens: own.start * length..own.end * length,
+            first_half: own.len() / 2,
             sequences: own,
             targets: Targets::Classes(classes),
         }
