@@ -15,6 +15,7 @@ mod look_ahead;
 mod optimizer;
 mod parts;
 mod recorder;
+mod reduce;
 mod row;
 mod squares;
 mod store;

@@ -11,6 +11,7 @@ mod export;
 mod feed;
 mod length;
 mod memory;
+mod parallel;
 mod pieces;
 mod prepare;
 mod progress;
