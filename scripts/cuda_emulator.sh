@@ -50,14 +50,14 @@ while read -r file; do
     name=${file#"$root/src/"}
     kernels "$(echo "${name%.cu}" | tr / _)" "$file"
 done < <(find "$root/src" -name '*.cu' | sort)
-for part in engine memory pinned driver products cublas cublaslt curand; do
+for part in engine memory pinned driver products cublas cublaslt curand nccl; do
     object=$out/$part.o
     if stale "$object" "$emulator/$part.cpp"; then g++ "${flags[@]}" -I "$headers" -c "$emulator/$part.cpp" -o "$object"; fi
     case $part in engine | memory | pinned | driver | products) objects+=("$object") ;; esac
 done
 library() { g++ "${flags[@]}" -shared -Wl,-soname,"$1" "${@:2}" -o "$out/.new" && mv "$out/.new" "$out/$1"; }
 library libcuda.so.1 "${objects[@]}" -Wl,--no-undefined
-for pair in cublas:13 cublasLt:13 curand:10; do
+for pair in cublas:13 cublasLt:13 curand:10 nccl:2; do
     name=${pair%:*}
     library "lib$name.so.${pair#*:}" "$out/${name,,}.o" -L"$out" -l:libcuda.so.1 -Wl,-rpath,"$out"
 done

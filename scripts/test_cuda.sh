@@ -9,6 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 test=(cargo test --release --features cuda --test cuda --test cuda_training --test ops "$@")
 export MTL_ZOO_TEST_DEVICE=cuda
+ranks=(cargo test --release --features nccl --test parallel nccl::)
 if [ -z "${CUDA_EMULATOR:-}" ] && nvidia-smi -L 2> /dev/null | grep -q GPU; then
     MTL_ZOO_NEEDS_CUDA=1 exec "${test[@]}"
 fi
@@ -21,6 +22,8 @@ echo "no card: kernels run on the CPU (tests/cuda_emulator)"
 export MTL_ZOO_CUDA_ARCHITECTURES=${MTL_ZOO_CUDA_ARCHITECTURES:-none} MTL_ZOO_NEEDS_CUDA=1
 variables=$(scripts/cuda_emulator.sh)
 "${test[@]}" --no-run
+"${ranks[@]}" --no-run
 eval "$variables"
 "${test[@]}"
+"${ranks[@]}"
 CUDA_EMULATOR_ORDER=backwards "${test[@]}"

@@ -35,6 +35,9 @@ pub enum Error {
     /// A device that has not what a run needs.
     #[error("{0}")]
     Device(Box<Problem>),
+    /// Processes that train together and lose each other.
+    #[error("{0}")]
+    Parallel(Box<Problem>),
     /// The Hub could not be reached or refused.
     #[error("{0}")]
     Hub(Box<Problem>),
@@ -140,6 +143,11 @@ impl Problem {
     /// As an error of a device.
     pub fn device(self) -> Error {
         Error::Device(Box::new(self))
+    }
+
+    /// As an error between the ranks of a run.
+    pub fn parallel(self) -> Error {
+        Error::Parallel(Box::new(self))
     }
 
     /// As an error of a recipe or card.

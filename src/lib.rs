@@ -5,6 +5,7 @@
 pub mod balance;
 pub mod catalog;
 pub mod checkpoint;
+pub mod collective;
 #[cfg(feature = "cuda")]
 mod cuda;
 pub mod data;

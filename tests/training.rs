@@ -7,10 +7,14 @@ mod support;
 mod balance;
 #[path = "training/gradients.rs"]
 mod gradients;
+#[path = "training/ranks.rs"]
+mod ranks;
 #[path = "training/setup.rs"]
 mod setup;
 #[path = "training/steps.rs"]
 mod steps;
+#[path = "support/threads.rs"]
+mod threads;
 
 use mtl_zoo::train::{LearningRate, Trainer};
 use setup::Setup;

@@ -114,6 +114,7 @@ fn batch_of(lengths: &[Vec<usize>], random: &mut Random) -> Batch {
         tasks.push(TaskBatch {
             task,
             tokens: starts[sequences.start] as usize..starts[sequences.end] as usize,
+            first_half: own.len() / 2,
             sequences,
             targets: Targets::Classes(classes),
         });

@@ -2,7 +2,7 @@
 
 use super::device::DeviceArg;
 use super::output::{self, warn};
-use super::sources;
+use super::{parallel, sources};
 use anyhow::Result;
 use clap::ValueEnum;
 use indexmap::IndexMap;
@@ -65,6 +65,7 @@ impl Which {
 
 impl Eval {
     pub fn run(self) -> Result<()> {
+        parallel::refuse("eval")?;
         let files = sources::checkpoint(&self.checkpoint)?;
         let predictor = MultiTask::load_on(&files.folder, &HubOptions::default(), &self.device.open()?)?;
         let manifest = predictor.manifest();

@@ -1,6 +1,7 @@
 //! How the program ends when something went wrong.
 
-use super::output::{self, note};
+use super::output::{self, complain};
+use super::parallel;
 use mtl_zoo::Error;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io;
@@ -10,22 +11,47 @@ use std::process::ExitCode;
 /// Runs the program: an error is printed with its remedy, a bug with an apology; both become an exit code.
 pub fn catch(run: fn() -> anyhow::Result<ExitCode>) -> ExitCode {
     panic::set_hook(Box::new(apologise));
-    match panic::catch_unwind(run) {
-        Ok(Ok(code)) => code,
-        Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Ok(Err(error)) => {
-            note(format_args!("{} {}", output::red("error:"), message(&error)));
-            code(&error)
+    let ended = panic::catch_unwind(|| {
+        let ended = run();
+        // What all ranks come to at the same time is said once.
+        if ended.as_ref().err().is_none_or(parallel::is_common) {
+            let silent = ended.is_err() && parallel::follows();
+            ended.as_ref().err().filter(|_| !silent).into_iter().for_each(tell);
+            parallel::finish()?;
+            return Ok(ended.unwrap_or_else(|error| ExitCode::from(code(&error))));
         }
-        Err(_) => ExitCode::FAILURE,
+        ended
+    });
+    match ended {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) if is_broken_pipe(&error) => {
+            let _ = parallel::finish();
+            ExitCode::SUCCESS
+        }
+        Ok(Err(error)) => {
+            tell(&error);
+            parallel::abort(code(&error));
+            ExitCode::from(code(&error))
+        }
+        Err(_) => {
+            parallel::abort(FAILED);
+            ExitCode::from(FAILED)
+        }
     }
 }
 
+fn tell(error: &anyhow::Error) {
+    complain(format_args!("{} {}", output::red("error:"), message(error)));
+}
+
+/// Exit code of what is not the user's.
+const FAILED: u8 = 1;
+
 /// 2 for what the user wrote, 1 for all else.
-fn code(error: &anyhow::Error) -> ExitCode {
+fn code(error: &anyhow::Error) -> u8 {
     match error.chain().find_map(|cause| cause.downcast_ref::<Error>()) {
-        Some(Error::Recipe(_) | Error::Argument(_)) => ExitCode::from(2),
-        _ => ExitCode::FAILURE,
+        Some(Error::Recipe(_) | Error::Argument(_)) => 2,
+        _ => FAILED,
     }
 }
 
@@ -50,7 +76,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn apologise(panic: &PanicHookInfo) {
     let what = panic.payload_as_str().unwrap_or("something unexpected");
     let place = panic.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
-    note(format_args!(
+    complain(format_args!(
         "{} this is a bug in mtl-zoo {}, we are sorry: {what}{place}\n  help: please report it with this message, the \
          command and, if you can, the recipe; RUST_BACKTRACE=1 adds what helps most. A run that was training can go on \
          from its last saved state with `mtl-zoo finetune --resume DIR`",
@@ -59,6 +85,6 @@ fn apologise(panic: &PanicHookInfo) {
     ));
     let backtrace = Backtrace::capture();
     if backtrace.status() == BacktraceStatus::Captured {
-        note(backtrace);
+        complain(backtrace);
     }
 }

@@ -4,11 +4,13 @@ use super::device::DeviceArg;
 use super::output::{self, note, warn};
 use super::progress::Progress;
 use super::recipe_args::RecipeArgs;
-use super::{argument, dry_run, quoted, sources};
+use super::{argument, dry_run, parallel, quoted, sources};
 use anyhow::{Context, Result};
+use candle_core::Device;
 use mtl_zoo::Problem;
 use mtl_zoo::catalog::Catalog;
 use mtl_zoo::checkpoint::Manifest;
+use mtl_zoo::collective::Collective;
 use mtl_zoo::data::TokenCache;
 use mtl_zoo::device::describe;
 use mtl_zoo::recipe::Recipe;
@@ -16,6 +18,7 @@ use mtl_zoo::train::{Outcome, Prepared, RECIPE_FILE, Run, RunState, check_number
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 const EXAMPLES: &str = "\
@@ -26,6 +29,8 @@ Examples:
   mtl-zoo finetune my.toml --tasks topic               one task of a recipe alone, to compare
   mtl-zoo finetune --tasks vader-amazon,vader-tweets   task cards, all else by default
   mtl-zoo finetune --resume runs/my                    go on after Ctrl-C
+  torchrun --no-python --nproc-per-node 4 mtl-zoo finetune my.toml
+                                                       on four cards (feature nccl; mpirun and srun do as well)
 
 A run's folder holds recipe.toml (every setting), metrics.jsonl (every step) and, at the end,
 the checkpoint.";
@@ -59,26 +64,45 @@ impl Finetune {
     /// `written` says whether a flag stands on the command line itself, and not only in the environment.
     pub fn run(self, written: impl Fn(&str) -> bool) -> Result<ExitCode> {
         self.device.check()?;
+        let joined = parallel::join(&self.device)?;
+        let threads = joined.as_ref().map_or(Ok(None), |(_, ranks)| parallel::threads(&**ranks))?;
+        let (device, ranks) = joined.unzip();
+        // Rank 0 reads everything first: what is wrong is said once, and what it downloads and tokenizes, the others find.
+        if let Some(ranks) = ranks.iter().find(|ranks| !ranks.leads()) {
+            ranks.wait()?;
+            if self.dry_run {
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
         let catalog = Catalog::standard()?;
         let recipe = match &self.resume {
             Some(folder) => self.resumed(folder, &catalog, written)?,
             None => self.recipe.load(&catalog)?,
         };
-        if let Some(threads) = recipe.training.threads {
+        if let Some(threads) = recipe.training.threads.or(threads) {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")?;
         }
-        self.go(recipe, &catalog).map_err(|error| self.recipe.name(error))
+        self.go(recipe, &catalog, device, ranks).map_err(|error| self.recipe.name(error))
     }
 
-    fn go(&self, recipe: Recipe, catalog: &Catalog) -> Result<ExitCode> {
+    fn go(
+        &self,
+        recipe: Recipe,
+        catalog: &Catalog,
+        device: Option<Device>,
+        ranks: Option<Arc<dyn Collective>>,
+    ) -> Result<ExitCode> {
         let near = self.recipe.folder().or(self.resume.as_deref()).unwrap_or(Path::new("."));
         let (id, revision) = (&recipe.backbone.id, recipe.backbone.revision.as_deref());
         let backbone = sources::backbone(catalog, id, revision, near)?;
         let recipe = sources::data(recipe)?;
-        let device = self.device.open()?;
+        let device = device.map_or_else(|| self.device.open(), Ok)?;
         let mut prepared = Prepared::with_cache(recipe, backbone, TokenCache::standard().as_ref())?;
         prepared.device = device;
         check_number_format(prepared.recipe.training.dtype, &prepared.device)?;
+        if let Some(ranks) = ranks {
+            prepared.ranks = ranks;
+        }
         dry_run::warnings(&prepared).iter().for_each(warn);
         let folder =
             self.resume.clone().or_else(|| self.out.clone()).unwrap_or_else(|| default_folder(&prepared.recipe));
@@ -90,11 +114,18 @@ impl Finetune {
                 .argument()
                 .into());
         }
+        let ranks = prepared.ranks.clone();
+        if ranks.leads() {
+            ranks.wait()?;
+        }
         if self.dry_run {
             dry_run::show(&prepared, &folder, self.json)?;
             return Ok(ExitCode::SUCCESS);
         }
-        self.train(prepared, &folder)
+        if ranks.ranks() == 1 {
+            return self.train(prepared, &folder);
+        }
+        self.train(prepared, &parallel::folder_of_rank_0(&*ranks, folder)?)
     }
 
     fn train(&self, prepared: Prepared, folder: &Path) -> Result<ExitCode> {

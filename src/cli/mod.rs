@@ -11,6 +11,7 @@ mod inspect;
 mod list;
 mod merge;
 mod output;
+pub mod parallel;
 mod predict;
 mod predict_input;
 mod predict_output;

@@ -4,10 +4,41 @@ use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, LineStyle,
 use indexmap::IndexMap;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether this process leaves printing to another.
+static SILENT: AtomicBool = AtomicBool::new(false);
+/// This process's rank, if there are several.
+static RANK: OnceLock<usize> = OnceLock::new();
+
+/// Prints nothing from now on but complaints.
+pub fn silence() {
+    SILENT.store(true, Ordering::Relaxed);
+}
+
+/// Says from now on which rank it is that complains, if it is not the first.
+pub fn name_rank(rank: usize) {
+    let _ = RANK.set(rank);
+}
+
+pub fn is_silent() -> bool {
+    SILENT.load(Ordering::Relaxed)
+}
 
 /// A line on stderr. That nobody reads it is no reason to fail.
 pub fn note(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    if !is_silent() {
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}
+
+/// A line on stderr that has to be said, in a silent process too.
+pub fn complain(line: impl Display) {
+    let _ = match RANK.get() {
+        Some(rank @ 1..) => writeln!(io::stderr(), "rank {rank}: {line}"),
+        _ => writeln!(io::stderr(), "{line}"),
+    };
 }
 
 /// A warning on stderr.
@@ -17,6 +48,9 @@ pub fn warn(text: impl Display) {
 
 /// Text and a line break on stdout.
 pub fn print(text: impl Display) -> io::Result<()> {
+    if is_silent() {
+        return Ok(());
+    }
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
     out.flush()

@@ -3,7 +3,7 @@
 use super::device::DeviceArg;
 use super::predict_input::Inputs;
 use super::predict_output::{Format, Writer};
-use super::sources;
+use super::{parallel, sources};
 use anyhow::Result;
 use mtl_zoo::checkpoint::MultiTask;
 use mtl_zoo::hub::HubOptions;
@@ -52,6 +52,7 @@ const CHUNK: usize = 256;
 
 impl Predict {
     pub fn run(self) -> Result<()> {
+        parallel::refuse("predict")?;
         let mut inputs = match (&self.input, self.texts.is_empty()) {
             (Some(file), _) if file == "-" => Inputs::lines(Box::new(io::stdin().lock()), "stdin".as_ref()),
             (Some(file), _) => Inputs::open(file.as_ref())?,

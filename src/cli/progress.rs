@@ -46,7 +46,7 @@ impl Smoothed {
 impl Progress {
     /// A run of `steps` steps over tasks of these names.
     pub fn new(names: Vec<String>, steps: usize) -> Self {
-        let terminal = io::stderr().is_terminal();
+        let terminal = io::stderr().is_terminal() && !output::is_silent();
         let bar = terminal.then(|| {
             let colours = if output::has_colours(terminal) { ".cyan/blue" } else { "" };
             let template = format!("{{bar:20{colours}}} {{pos}}/{{len}}  {{prefix}}{{wide_msg}}");

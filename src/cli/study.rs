@@ -4,7 +4,7 @@ use super::device::DeviceArg;
 use super::output::{self, note, warn};
 use super::recipe_args::RecipeArgs;
 use super::study_progress::{StudyProgress, stop_on_signal};
-use super::{argument, dry_run, sources, study_summary};
+use super::{argument, dry_run, parallel, sources, study_summary};
 use anyhow::{Context, Result};
 use mtl_zoo::Problem;
 use mtl_zoo::catalog::Catalog;
@@ -92,6 +92,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 impl Study {
     pub fn run(self) -> Result<ExitCode> {
+        parallel::refuse("study")?;
         let catalog = Catalog::standard()?;
         let recipe = self.recipe.load(&catalog)?;
         self.go(recipe, &catalog).map_err(|error| self.recipe.name(error))

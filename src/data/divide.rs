@@ -1,8 +1,7 @@
-//! Batches in pieces, where a whole one does not fit into a device's memory.
+//! Batches in pieces: for the ranks that train together, and where a whole one does not fit into a device's memory.
 
 use super::Batch;
 use super::packing::{IGNORE, Packed, Targets, TaskBatch};
-use std::ops::Range;
 
 impl Batch {
     /// Pieces of at most `tokens` tokens, or of one sequence where that is longer, in order. No sequence is cut. A task's
@@ -14,34 +13,53 @@ impl Batch {
         while first < self.packed.sequences() {
             let fits = |end: &usize| starts[*end] - starts[first] <= tokens as u32;
             let end = (first + 1..=self.packed.sequences()).take_while(fits).last().unwrap_or(first + 1);
-            pieces.push(self.piece(first..end));
+            pieces.push(self.select(&(first..end).collect::<Vec<_>>()));
             first = end;
         }
         pieces
     }
 
-    fn piece(&self, sequences: Range<usize>) -> Self {
-        let packed = &self.packed;
-        let (from, to) = (packed.starts[sequences.start] as usize, packed.starts[sequences.end] as usize);
+    /// One part for each of so many ranks, with about as many tokens each. Which sequences are whose follows from their
+    /// lengths: the longest first, each to the rank that has the fewest tokens. Where there are fewer sequences than ranks, some
+    /// parts are empty.
+    pub fn share(&self, ranks: usize) -> Vec<Self> {
+        let mut order: Vec<usize> = (0..self.packed.sequences()).collect();
+        order.sort_by_key(|&sequence| std::cmp::Reverse(self.packed.sequence(sequence).len()));
+        let (mut parts, mut tokens) = (vec![Vec::new(); ranks], vec![0; ranks]);
+        for sequence in order {
+            let rank = (1..ranks).fold(0, |least, rank| if tokens[rank] < tokens[least] { rank } else { least });
+            tokens[rank] += self.packed.sequence(sequence).len();
+            parts[rank].push(sequence);
+        }
+        let part = |mut sequences: Vec<usize>| {
+            sequences.sort_unstable();
+            self.select(&sequences)
+        };
+        parts.into_iter().map(part).collect()
+    }
+
+    /// Some of the sequences, which are given in ascending order, and the tasks that have any of them.
+    fn select(&self, sequences: &[usize]) -> Self {
+        let mut packed = Packed { starts: vec![0], ..Packed::default() };
+        for &sequence in sequences {
+            let tokens = self.packed.sequence(sequence);
+            packed.ids.extend(&self.packed.ids[tokens.clone()]);
+            packed.type_ids.extend(&self.packed.type_ids[tokens.clone()]);
+            packed.positions.extend(&self.packed.positions[tokens]);
+            packed.starts.push(packed.ids.len() as u32);
+        }
+        let place = |sequence: usize| sequences.partition_point(|&other| other < sequence);
         let task = |task: &TaskBatch| {
-            let own = task.sequences.start.max(sequences.start)..task.sequences.end.min(sequences.end);
-            let tokens = packed.starts[own.start] as usize..packed.starts[own.end.max(own.start)] as usize;
+            let own = place(task.sequences.start)..place(task.sequences.end);
             (!own.is_empty()).then(|| TaskBatch {
                 task: task.task,
-                targets: task.targets.cut(task, &own, &tokens),
-                sequences: own.start - sequences.start..own.end - sequences.start,
-                tokens: tokens.start - from..tokens.end - from,
+                targets: task.targets.select(task, &self.packed, &sequences[own.clone()]),
+                first_half: place(task.sequences.start + task.first_half) - own.start,
+                tokens: packed.starts[own.start] as usize..packed.starts[own.end] as usize,
+                sequences: own,
             })
         };
-        Self {
-            tasks: self.tasks.iter().filter_map(task).collect(),
-            packed: Packed {
-                ids: packed.ids[from..to].to_vec(),
-                type_ids: packed.type_ids[from..to].to_vec(),
-                positions: packed.positions[from..to].to_vec(),
-                starts: packed.starts[sequences.start..=sequences.end].iter().map(|at| at - from as u32).collect(),
-            },
-        }
+        Self { tasks: self.tasks.iter().filter_map(task).collect(), packed }
     }
 }
 
@@ -57,18 +75,19 @@ impl Targets {
         }
     }
 
-    /// Those of some sequences of a task, which have these tokens.
-    fn cut(&self, whole: &TaskBatch, sequences: &Range<usize>, tokens: &Range<usize>) -> Self {
-        let rows = sequences.start - whole.sequences.start..sequences.end - whole.sequences.start;
+    /// Those of some sequences of the task's.
+    fn select(&self, task: &TaskBatch, packed: &Packed, sequences: &[usize]) -> Self {
+        let rows = || sequences.iter().map(|sequence| sequence - task.sequences.start);
         match self {
-            Self::Classes(classes) => Self::Classes(classes[rows].to_vec()),
-            Self::Values(values) => Self::Values(values[rows].to_vec()),
+            Self::Classes(classes) => Self::Classes(rows().map(|row| classes[row]).collect()),
+            Self::Values(values) => Self::Values(rows().map(|row| values[row]).collect()),
             Self::MultiLabel(marks) => {
-                let labels = marks.len() / whole.sequences.len().max(1);
-                Self::MultiLabel(marks[rows.start * labels..rows.end * labels].to_vec())
+                let labels = marks.len() / task.sequences.len().max(1);
+                Self::MultiLabel(rows().flat_map(|row| &marks[row * labels..][..labels]).copied().collect())
             }
             Self::Tags(tags) => {
-                Self::Tags(tags[tokens.start - whole.tokens.start..tokens.end - whole.tokens.start].to_vec())
+                let tokens = sequences.iter().flat_map(|&sequence| packed.sequence(sequence));
+                Self::Tags(tokens.map(|token| tags[token - task.tokens.start]).collect())
             }
         }
     }
@@ -77,13 +96,14 @@ impl Targets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ops::Range;
 
     fn batch() -> Batch {
         let starts = vec![0, 3, 4, 9, 11, 12];
         let tokens = 12;
         let task = |task, sequences: Range<usize>, targets| {
             let tokens = starts[sequences.start] as usize..starts[sequences.end] as usize;
-            TaskBatch { task, sequences, tokens, targets }
+            TaskBatch { task, first_half: sequences.len() / 2, sequences, tokens, targets }
         };
         let tasks = vec![
             task(0, 0..3, Targets::Classes(vec![2, 0, 1])),
@@ -117,6 +137,33 @@ mod tests {
         assert_eq!(pieces[1].tasks[1].targets, Targets::MultiLabel(vec![1.0, 1.0]));
         assert_eq!(pieces[2].tasks[0].targets, Targets::Tags(vec![4, IGNORE, 7]));
         assert_eq!((pieces[2].tasks[0].tokens.clone(), pieces[2].tasks[0].sequences.clone()), (0..3, 0..2));
+    }
+
+    #[test]
+    fn ranks_share_a_batch_by_tokens() {
+        let whole = batch();
+        assert_eq!(whole.share(1), std::slice::from_ref(&whole));
+        // Lengths are 3, 1, 5, 2 and 1: one rank gets the 5 and a 1, the other the 3, the 2 and a 1.
+        let parts = whole.share(2);
+        let ids: Vec<&[u32]> = parts.iter().map(|part| &part.packed.ids[..]).collect();
+        assert_eq!(ids, [&[4, 5, 6, 7, 8, 11][..], &[0, 1, 2, 3, 9, 10]]);
+        assert_eq!(parts[0].packed.starts, [0, 5, 6]);
+        let tasks: Vec<Vec<usize>> =
+            parts.iter().map(|part| part.tasks.iter().map(|task| task.task).collect()).collect();
+        assert_eq!(tasks, [vec![0, 1, 3], vec![0, 1, 3]]);
+        assert_eq!(parts[0].tasks[1].targets, Targets::MultiLabel(vec![1.0, 1.0]));
+        assert_eq!(parts[1].tasks[0].targets, Targets::Classes(vec![2, 0]));
+        assert_eq!(parts[0].tasks[2].targets, Targets::Tags(vec![7]));
+        assert_eq!(parts[1].tasks[2].targets, Targets::Tags(vec![4, IGNORE]));
+        // The first of the three sequences of task 0 is its first half, the first of the two of task 3.
+        let halves: Vec<Vec<usize>> =
+            parts.iter().map(|part| part.tasks.iter().map(|task| task.first_half).collect()).collect();
+        assert_eq!(halves, [vec![0, 0, 0], vec![1, 1, 1]]);
+        // More ranks than sequences.
+        let parts = whole.share(7);
+        assert_eq!(parts.iter().filter(|part| part.tasks.is_empty() && part.packed.tokens() == 0).count(), 2);
+        assert_eq!(parts.iter().map(|part| part.packed.tokens()).sum::<usize>(), 12);
+        assert_eq!(parts[6].divide(4), []);
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub struct TaskBatch {
     pub sequences: Range<usize>,
     /// Its tokens.
     pub tokens: Range<usize>,
+    /// How many of its sequences are in the first half of the task's in the batch; where this is a piece of a batch, in that
+    /// of the whole one.
+    pub first_half: usize,
     /// What its head should answer.
     pub targets: Targets,
 }
@@ -104,6 +107,7 @@ impl Batch {
                     task: *task,
                     sequences: first_sequence..batch.packed.sequences(),
                     tokens: tokens.clone(),
+                    first_half: (batch.packed.sequences() - first_sequence) / 2,
                     targets: Targets::new(examples, *labels),
                 });
             }

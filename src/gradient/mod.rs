@@ -17,6 +17,7 @@ mod optimizer;
 mod parts;
 mod products;
 mod recorder;
+mod reduce;
 mod row;
 mod squares;
 mod store;

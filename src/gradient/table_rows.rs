@@ -61,6 +61,24 @@ impl TableRows {
         own.iter_mut().zip(numbers).for_each(|(sum, value)| *sum += value);
     }
 
+    /// Touches rows, which are zero until something is added.
+    pub(super) fn expect(&mut self, rows: &[u32]) {
+        let width = self.table.width;
+        // What lies beyond the table, the forward pass refuses.
+        let entries = self.place.len();
+        for &row in rows.iter().filter(|&&row| (row as usize) < entries) {
+            if self.place[row as usize] == ABSENT {
+                self.place[row as usize] = self.touched.len() as u32;
+                self.touched.push(row);
+                self.values.resize(self.values.len() + width, 0.0);
+            }
+        }
+    }
+
+    pub(super) fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
     pub(super) fn scale(&mut self, factor: f32) {
         self.values.iter_mut().for_each(|value| *value *= factor);
     }

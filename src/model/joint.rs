@@ -9,7 +9,7 @@ use crate::error::{Problem, Result};
 use crate::gradient::{Arena, Owner, Parameter, Slot};
 use crate::ops::philox;
 use crate::recipe::{Freeze, Pooling};
-use candle_core::{Device, Shape, Tensor, Var};
+use candle_core::{DType, Device, Shape, Tensor, Var};
 use indexmap::IndexMap;
 
 /// How a model is put together from weights.
@@ -212,8 +212,11 @@ impl JointModel {
         }
     }
 
-    /// The mean loss of every task in the batch, in the batch's order.
+    /// The mean loss of every task in the batch, in the batch's order; none of a batch without sequences.
     pub fn losses(&self, batch: &Batch, pass: &Pass) -> Result<Losses> {
+        if batch.packed.tokens() == 0 {
+            return Ok(Losses { tasks: Vec::new(), hidden: Tensor::zeros(1, DType::F32, self.device())?, rows: None });
+        }
         let hidden = self.hidden(&batch.packed, pass)?;
         let tasks = batch.tasks.iter().map(|task| {
             let head = &self.heads[task.task];

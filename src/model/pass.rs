@@ -1,6 +1,6 @@
 //! One forward pass: whether it records gradients, where they go, and its noise.
 
-use crate::data::packing::Batch;
+use crate::data::packing::{Batch, TaskBatch};
 use crate::gradient::{GradientStore, Recorder};
 use crate::ops::{Dropout, Noise, Precision};
 use candle_core::{DType, Result, Var};
@@ -24,6 +24,8 @@ struct Recording {
     rows: GradientRows,
     /// Tokens by gradient row.
     tokens: Recorder,
+    /// Of each task, its number, its sequences, and those in its first half.
+    halves: Vec<[usize; 3]>,
 }
 
 /// Which gradient row a task's gradient goes to.
@@ -56,6 +58,22 @@ impl GradientRows {
             Self::Tasks { first } => vec![first + task],
             Self::Halves { tasks } => vec![task, tasks + task],
         }
+    }
+
+    /// The rows that backward passes of some tasks of a batch write to, each with the tokens that do, in order.
+    pub fn spans_of<'a>(
+        self,
+        batch: &Batch,
+        tasks: impl IntoIterator<Item = &'a TaskBatch>,
+    ) -> Vec<(usize, Range<usize>)> {
+        if self == Self::Joint {
+            return vec![(0, 0..batch.packed.tokens())];
+        }
+        let spans = |task: &TaskBatch| {
+            let middle = batch.packed.starts[task.sequences.start + task.first_half] as usize;
+            self.of(task.task).into_iter().zip(self.cut(&task.tokens, middle))
+        };
+        tasks.into_iter().flat_map(spans).collect()
     }
 
     /// Cuts `range` for [`GradientRows::of`], the middle given.
@@ -108,24 +126,15 @@ impl Pass {
         noise: Option<Noise>,
         rows: GradientRows,
     ) -> Result<Self> {
-        let mut spans = Vec::new();
-        if rows == GradientRows::Joint {
-            spans.push((0, 0..batch.packed.tokens()));
-        } else {
-            let mut before = None;
-            for task in batch.tasks.iter() {
-                // Where tasks label the same tokens, the first of them has the rows to begin with.
-                if before.replace(&task.tokens) == Some(&task.tokens) {
-                    continue;
-                }
-                let middle = task.sequences.start + task.sequences.len() / 2;
-                let middle = batch.packed.starts[middle] as usize;
-                spans.extend(rows.of(task.task).into_iter().zip(rows.cut(&task.tokens, middle)));
-            }
-        }
+        // Where tasks label the same tokens, the first of them has the rows to begin with.
+        let mut before = None;
+        let first = batch.tasks.iter().filter(|task| before.replace(&task.tokens) != Some(&task.tokens));
+        let spans = rows.spans_of(batch, first);
         let root = Var::zeros(1, DType::F32, store.device())?;
         let tokens = Recorder::split(store, spans);
-        Ok(Self { recording: Some(Recording { store: store.clone(), root, rows, tokens }), noise, ..Self::default() })
+        let halves = batch.tasks.iter().map(|task| [task.task, task.sequences.len(), task.first_half]).collect();
+        let recording = Recording { store: store.clone(), root, rows, tokens, halves };
+        Ok(Self { recording: Some(recording), noise, ..Self::default() })
     }
 
     /// The same pass with layers that multiply in `precision`.
@@ -167,8 +176,11 @@ impl Pass {
 
     /// Records gradients of ops over `len` rows that all belong to `task`, in the order of its sequences.
     pub fn task(&self, task: usize, len: usize) -> Option<Recorder> {
-        let Recording { store, rows, .. } = self.recording.as_ref()?;
-        let spans = rows.of(task).into_iter().zip(rows.cut(&(0..len), len / 2));
+        let Recording { store, rows, halves, .. } = self.recording.as_ref()?;
+        // Rows that are tokens belong to a head, whose gradient has no halves.
+        let half = halves.iter().find(|[of, sequences, _]| *of == task && *sequences == len);
+        let middle = half.map_or(len / 2, |[.., first]| *first);
+        let spans = rows.of(task).into_iter().zip(rows.cut(&(0..len), middle));
         Some(Recorder::split(store, spans))
     }
 

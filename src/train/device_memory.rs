@@ -16,7 +16,7 @@ pub struct DevicePlan {
     pub fixed: usize,
     /// What each token of a pass keeps and needs.
     pub token: usize,
-    /// Tokens of a batch.
+    /// Tokens of a batch, or of this rank's part of one.
     pub tokens: usize,
     /// Tokens of the longest sequence that there may be.
     pub sequence: usize,
@@ -34,7 +34,12 @@ impl DevicePlan {
         let (training, arena) = (&prepared.recipe.training, model.arena());
         let (backbone, heads) = model.size();
         let rows = super::trainer::gradient_rows(&prepared.recipe);
-        let tokens = training.batch_tokens.max(prepared.recipe.backbone.max_tokens);
+        // Of a batch that several ranks share, the longest sequence may be beyond an equal part.
+        let sequence = prepared.recipe.backbone.max_tokens;
+        let tokens = match prepared.ranks.ranks() {
+            1 => training.batch_tokens.max(sequence),
+            ranks => training.batch_tokens.div_ceil(ranks) + sequence,
+        };
         let rounded = match training.dtype {
             TrainingDtype::F32 => 0,
             // The layers' weights once more, rounded.
@@ -46,7 +51,7 @@ impl DevicePlan {
             fixed: FLOAT * (2 * arena.len() + gradients) + rounded + WORKSPACE,
             token: a_token(prepared, model) * 17 / 16,
             tokens,
-            sequence: prepared.recipe.backbone.max_tokens,
+            sequence,
             free,
         })
     }

@@ -13,6 +13,7 @@ mod length;
 mod loss_scale;
 mod memory;
 mod number_format;
+mod parallel;
 mod pieces;
 mod prepare;
 mod progress;

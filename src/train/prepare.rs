@@ -1,6 +1,7 @@
 //! Everything that a run needs before its first step: data, tokens, configuration, model.
 
 use crate::checkpoint::{CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE, TensorFile};
+use crate::collective::{Alone, Collective};
 use crate::data::{Example, Row, TaskData, TaskStatistics, TokenCache, Tokenizer};
 use crate::error::{IoContext, Problem, Result};
 use crate::hub::HubFiles;
@@ -9,6 +10,7 @@ use crate::model::{BackboneConfig, HeadOptions, JointModel, ModelOptions};
 use crate::recipe::{Balanced, ClassWeights, Recipe, Task, TaskType};
 use candle_core::Device;
 use indexmap::IndexMap;
+use std::sync::Arc;
 
 /// A recipe with its data read and tokenized.
 pub struct Prepared {
@@ -28,6 +30,8 @@ pub struct Prepared {
     pub groups: Vec<Vec<usize>>,
     /// Where models compute: the CPU unless said otherwise.
     pub device: Device,
+    /// The processes that train together: this one alone unless said otherwise.
+    pub ranks: Arc<dyn Collective>,
 }
 
 /// One task with its data read and tokenized.
@@ -74,7 +78,8 @@ impl Prepared {
         let tasks = recipe.tasks.iter().map(|(name, task)| PreparedTask::new(name, task, examples));
         let tasks: Vec<PreparedTask> = tasks.collect::<Result<_>>()?;
         let groups = super::draw::groups(&tasks, &recipe);
-        Ok(Self { recipe, backbone, config, config_json, tokenizer, tasks, groups, device: Device::Cpu })
+        let (device, ranks) = (Device::Cpu, Arc::new(Alone));
+        Ok(Self { recipe, backbone, config, config_json, tokenizer, tasks, groups, device, ranks })
     }
 
     /// The model at the start of training.

@@ -10,7 +10,7 @@ use super::state::{Position, RunState, StateArrays, save_state};
 use super::telemetry::step_line;
 use super::{DevicePlan, LearningRate, LossScale, MemoryPlan, Prepared, Trainer, check_number_format, export};
 use crate::balance::Needs;
-use crate::checkpoint::{CHECKPOINT_FOLDER, MODEL_FILE, Manifest, TrainingInfo};
+use crate::checkpoint::{CHECKPOINT_FOLDER, CheckpointFolder, MODEL_FILE, Manifest, TrainingInfo};
 use crate::data::Sampler;
 use crate::error::{IoContext, Problem, Result};
 use crate::files::{hash_file, sha256_hex, write_file};
@@ -29,17 +29,18 @@ pub const METRICS_FILE: &str = "metrics.jsonl";
 
 /// A run in its folder.
 pub struct Run {
-    prepared: Arc<Prepared>,
-    trainer: Trainer,
+    pub(super) prepared: Arc<Prepared>,
+    pub(super) trainer: Trainer,
     sampler: Sampler,
     rate: LearningRate,
     steps: usize,
     evaluate_every: usize,
-    position: Position,
+    pub(super) position: Position,
     best: Vec<f32>,
     folder: PathBuf,
     backbone_hash: String,
-    metrics: File,
+    /// Rank 0 writes them.
+    metrics: Option<File>,
     watch: Watch,
 }
 
@@ -61,12 +62,22 @@ pub enum Outcome {
 }
 
 impl Run {
-    /// A new run in `folder`, which is made; the resolved recipe is written there.
+    /// A new run in `folder`, which is made; the resolved recipe is written there. Of several ranks, the first writes all that
+    /// a run writes.
     ///
     /// # Errors
     /// If the folder holds a run already.
     pub fn start(prepared: Prepared, folder: &Path) -> Result<Self> {
         check_number_format(prepared.recipe.training.dtype, &prepared.device)?;
+        if prepared.ranks.leads() {
+            Self::begin(&prepared, folder)?;
+        }
+        let mut run = Self::new(prepared, folder)?;
+        run.agree()?;
+        Ok(run)
+    }
+
+    fn begin(prepared: &Prepared, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder).at("create", folder)?;
         if let Some(name) =
             [RECIPE_FILE, METRICS_FILE, CHECKPOINT_FOLDER].iter().find(|name| folder.join(name).exists())
@@ -77,8 +88,7 @@ impl Run {
             return Err(problem.file(folder).argument());
         }
         let path = folder.join(RECIPE_FILE);
-        write_file(&path, |out| out.write_all(prepared.recipe.to_toml().as_bytes()).at("write", &path))?;
-        Self::new(prepared, folder)
+        write_file(&path, |out| out.write_all(prepared.recipe.to_toml().as_bytes()).at("write", &path))
     }
 
     /// Goes on with the run in `folder` from its saved state.
@@ -108,13 +118,17 @@ impl Run {
         run.trainer.set_loss_scale(state.position.loss_scale);
         run.best = if state.best.is_empty() { state.parameters } else { state.best };
         run.position = state.position;
-        run.metrics = reopen_metrics(&folder.join(METRICS_FILE), run.position.step)?;
+        if run.prepared.ranks.leads() {
+            run.metrics = Some(reopen_metrics(&folder.join(METRICS_FILE), run.position.step)?);
+        }
+        run.agree()?;
         Ok(run)
     }
 
     fn new(prepared: Prepared, folder: &Path) -> Result<Self> {
         let recipe = &prepared.recipe;
         let mut trainer = Trainer::new(prepared.model()?, recipe);
+        trainer.join(prepared.ranks.clone());
         if let Some(tokens) = DevicePlan::new(&prepared, trainer.layout()).map_or(Ok(None), |plan| plan.pieces())? {
             trainer.divide_batches(tokens);
         }
@@ -127,7 +141,11 @@ impl Run {
         let started_with =
             json!([prepared.fingerprints(), backbone_hash, prepared.tokenizer.fingerprint(), recipe, layout]);
         let fingerprint = sha256_hex(started_with.to_string().as_bytes());
-        let metrics = folder.join(METRICS_FILE);
+        let path = folder.join(METRICS_FILE);
+        let metrics = match prepared.ranks.leads() {
+            true => Some(File::options().create(true).append(true).open(&path).at("open", &path)?),
+            false => None,
+        };
         let rate = LearningRate::new(&recipe.training, steps);
         let evaluate_every = recipe.training.evaluate_every.unwrap_or((steps as f64 / rounds).ceil() as usize).max(1);
         let prepared = Arc::new(prepared);
@@ -141,7 +159,7 @@ impl Run {
             position: Position { fingerprint, sampler: Some(sampler.state().clone()), ..Position::default() },
             best: Vec::new(),
             folder: folder.to_owned(),
-            metrics: File::options().create(true).append(true).open(&metrics).at("open", &metrics)?,
+            metrics,
             watch: Watch::default(),
             backbone_hash,
             steps,
@@ -231,7 +249,7 @@ impl Run {
             let due = step.is_multiple_of(self.evaluate_every) || step == self.steps;
             let waited = due && self.validate(observer)?;
             let save = self.prepared.recipe.training.save_every.map_or(due, |every| step.is_multiple_of(every));
-            let stop = observer.stop();
+            let stop = self.prepared.ranks.any(observer.stop())?;
             if (save && step < self.steps) || stop {
                 self.save()?;
                 observer.event(&Event::Saved);
@@ -285,6 +303,7 @@ impl Run {
     /// Scores the validation splits, keeps the weights if they are the best; whether patience is at its end.
     fn validate(&mut self, observer: &mut dyn Observer) -> Result<bool> {
         observer.event(&Event::Evaluating);
+        self.compare_ranks()?;
         let tasks = scores(&self.prepared, &mut self.trainer, |task| Some(&task.validation))?;
         let score = mean_score(&tasks, &self.prepared.tasks);
         self.trainer.balance.scored(&main_scores(&tasks, &self.prepared.tasks));
@@ -320,13 +339,24 @@ impl Run {
         self.log(&json!({"step": self.position.step, "best_step": training.best_step, "test": test}))?;
         let checkpoint = self.folder.join(CHECKPOINT_FOLDER);
         let results = export::Results { validation, test, training, backbone_hash: self.backbone_hash.clone() };
-        let manifest = export(&self.prepared, self.trainer.model()?, &results, &checkpoint)?;
-        RunState::remove(&self.folder)?;
+        let manifest = match self.prepared.ranks.leads() {
+            true => {
+                let manifest = export(&self.prepared, self.trainer.model()?, &results, &checkpoint)?;
+                RunState::remove(&self.folder)?;
+                self.prepared.ranks.wait()?;
+                manifest
+            }
+            false => {
+                self.prepared.ranks.wait()?;
+                CheckpointFolder::manifest(&checkpoint)?
+            }
+        };
         Ok(Outcome::Finished { checkpoint, manifest: Box::new(manifest) })
     }
 
     fn save(&mut self) -> Result<()> {
-        self.metrics.sync_all().at("write", self.folder.join(METRICS_FILE))?;
+        let Some(metrics) = &self.metrics else { return Ok(()) };
+        metrics.sync_all().at("write", self.folder.join(METRICS_FILE))?;
         self.position.balance = self.trainer.balance.state();
         self.position.loss_scale = self.trainer.loss_scale();
         let history = &self.trainer.history()[..];
@@ -338,8 +368,8 @@ impl Run {
     }
 
     fn log(&mut self, line: &serde_json::Value) -> Result<()> {
-        let path = self.folder.join(METRICS_FILE);
-        self.metrics.write_all(format!("{line}\n").as_bytes()).at("write", path)
+        let Some(metrics) = &mut self.metrics else { return Ok(()) };
+        metrics.write_all(format!("{line}\n").as_bytes()).at("write", self.folder.join(METRICS_FILE))
     }
 }
 

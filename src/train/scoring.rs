@@ -1,5 +1,6 @@
 //! Scores of a model in training, and the one number that picks the best step.
 
+use super::parallel::scores_of_all_ranks;
 use super::{Prepared, PreparedTask, Scores, Trainer, evaluate};
 use crate::data::Example;
 use crate::error::Result;
@@ -25,15 +26,17 @@ pub(super) fn scores_in(
     // Batches of evaluations have other sizes than those of steps: neither's memory is of use to the other.
     release_buffers();
     let model = trainer.model()?;
-    let tasks = prepared.tasks.iter().enumerate();
-    let scores = tasks.filter_map(|(index, task)| {
-        let examples = split(task)?;
-        let scores = evaluate(model, index, &task.data.labels, &task.metrics, examples, precision);
-        Some(scores.map(|scores| (task.data.name.clone(), scores)))
+    let tasks = prepared.tasks.iter().enumerate().filter_map(|(index, task)| Some((index, task, split(task)?)));
+    // Ranks take tasks in turn.
+    let own = tasks.skip(prepared.ranks.rank()).step_by(prepared.ranks.ranks());
+    let scores = own.map(|(index, task, examples)| {
+        let scores = evaluate(model, index, &task.data.labels, &task.metrics, examples, precision)?;
+        Ok((index, scores))
     });
-    let scores = scores.collect();
+    let scores: Result<Vec<_>> = scores.collect();
     release_buffers();
-    scores
+    let scores = scores_of_all_ranks(&*prepared.ranks, scores?)?;
+    Ok(scores.into_iter().map(|(index, scores)| (prepared.tasks[index].data.name.clone(), scores)).collect())
 }
 
 /// The main metric of each task, lower-is-better ones negated.

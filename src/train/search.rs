@@ -87,8 +87,10 @@ pub(super) fn search(
         let weights = candidate(&tasks, prepared.recipe.training.seed, trials.len(), budget.spread);
         let Some(score) = try_weights(prepared, &weights, budget.steps, observer)? else { return Ok(None) };
         trials.push(Trial { weights, score });
-        let text = serde_json::to_string_pretty(&trials).expect("numbers and names are always JSON");
-        write_file(&path, |out| out.write_all(text.as_bytes()).at("write", &path))?;
+        if prepared.ranks.leads() {
+            let text = serde_json::to_string_pretty(&trials).expect("numbers and names are always JSON");
+            write_file(&path, |out| out.write_all(text.as_bytes()).at("write", &path))?;
+        }
         observer.event(&Event::Tried {
             trial: trials.last().expect("just added"),
             number: trials.len(),
@@ -121,6 +123,7 @@ fn try_weights(
     recipe.training.conflicts_every = 0;
     recipe.training.affinity_every = 0;
     let mut trainer = Trainer::new(prepared.model()?, &recipe);
+    trainer.join(prepared.ranks.clone());
     let rate = LearningRate::new(&recipe.training, steps);
     let feed = Feed::start(prepared, prepared.sampler()?, 0, steps);
     for step in 0..steps {
@@ -129,7 +132,7 @@ fn try_weights(
             Err(Error::NotFinite { .. }) => return Ok(Some(UNDEFINED)),
             report => report?,
         };
-        if observer.stop() {
+        if prepared.ranks.any(observer.stop())? {
             return Ok(None);
         }
     }

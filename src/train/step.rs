@@ -3,8 +3,8 @@
 use super::blame::not_finite;
 use super::pieces::Piece;
 use super::weighing::{
-    History, MeanLosses, Plan, Weighing, block, half_shares, halves, keep_present, present, quadratic, spread, sum,
-    tasks_only,
+    History, MeanLosses, PieceLoss, Plan, Weighing, block, half_shares, halves, keep_present, present, quadratic,
+    spread, sum, tasks_only,
 };
 use super::{Affinity, Conflicts, LossScale, Trainer};
 use crate::balance::{Measured, Needs};
@@ -59,6 +59,7 @@ impl Trainer {
         let plan = self.plan(done + 1, pieces.len());
         let validation = self.validation.as_ref().filter(|_| plan.validation).map(|source| source(done + 1));
         self.store.lock().clear();
+        self.expect(batches, plan.rows);
         let read = batches.iter().chain(&validation).flat_map(|batch| &batch.packed.ids);
         self.optimizer.catch_up(self.model.arena(), read)?;
 
@@ -79,7 +80,7 @@ impl Trainer {
                 seen.expect(piece);
                 unread.extend(losses.tensors());
             } else {
-                self.see(piece, &losses.values()?, &mut seen)?;
+                self.see(std::slice::from_ref(piece), &losses.values()?, &mut seen)?;
             }
             let of_batch = |of_task: &dyn Fn(usize) -> f64| -> Vec<f64> {
                 batch.tasks.iter().map(|task| of_task(task.task)).collect()
@@ -99,12 +100,12 @@ impl Trainer {
                             .backward(&with_shares(&|task| loss_scale * scale * self.weights[task] * own[0][task]))?;
                     }
                     // Weights that never change may meet a task in one batch of the step and not in the next.
-                    keep_present(&mut weights, own, batch);
+                    keep_present(&mut weights, own, piece);
                 }
                 Weighing::States => {
                     let states = losses.heads(&scales)?;
                     let order: Vec<usize> = batch.tasks.iter().map(|task| task.task).collect();
-                    let gramian = spread(&states.gramian()?, &order, tasks);
+                    let gramian = self.matrix_of_all_ranks(spread(&states.gramian()?, &order, tasks))?;
                     let observed = seen.of_last(&self.weights);
                     let measured =
                         Measured { gramian: present(&gramian, &observed, loss_scale * scale), ..Measured::default() };
@@ -121,16 +122,16 @@ impl Trainer {
         let store = self.store.clone();
         let mut rows = store.lock();
         rows.finish()?;
+        if self.ranks.ranks() > 1 {
+            rows.reduce(&*self.ranks)?;
+        }
         if loss_scale != 1.0 {
             rows.scale((1.0 / loss_scale) as f32)?;
         }
         let Measures { mut gramians, mut heads_square } = rows.measure(&self.parts)?;
         // Where the losses are on a device they are computed by now: that was the step's one wait.
-        let mut unread = &read_losses(&unread)?[..];
-        for piece in pieces.iter().filter(|_| late) {
-            let (own, rest) = unread.split_at(piece.batch.tasks.len());
-            self.see(piece, own, &mut seen)?;
-            unread = rest;
+        if late {
+            self.see(&pieces, &read_losses(&unread)?, &mut seen)?;
         }
         let losses = seen.weighted(&self.weights);
         if !gramians.iter().flatten().flatten().sum::<f64>().is_finite() || !heads_square.is_finite() {
@@ -168,7 +169,7 @@ impl Trainer {
             if !matches!(self.history, History::None) {
                 rows.fetch()?;
             }
-            weights = self.weigh(&mut rows, &mut gramians, &losses, mean_scale, (plan.rows, &pieces));
+            weights = self.weigh(&mut rows, &mut gramians, &losses, mean_scale, (plan.rows, batches));
             let halves = matches!(plan.rows, GradientRows::Halves { .. });
             for (part, row_weights) in row_weights.iter_mut().enumerate() {
                 let weights = &weights[part.min(weights.len() - 1)];
@@ -268,10 +269,10 @@ impl Trainer {
         gramians: &mut Vec<Vec<Vec<f64>>>,
         losses: &[Option<f64>],
         scale: f64,
-        (kind, pieces): (GradientRows, &[Piece]),
+        (kind, batches): (GradientRows, &[Batch]),
     ) -> Vec<Vec<f64>> {
         let tasks = self.tasks.len();
-        let shares = half_shares(pieces, tasks);
+        let shares = half_shares(batches, tasks);
         let parts = self.balance.parts();
         let fold = |gramians: &[Vec<Vec<f64>>]| if parts == 1 { vec![sum(gramians)] } else { gramians.to_vec() };
         let measured = |gramians: &[Vec<Vec<f64>>]| -> Vec<Measured> {
@@ -336,52 +337,61 @@ impl Trainer {
             rows.copy_heads()?
         };
         let rows = GradientRows::Tasks { first: self.tasks.len() };
-        for piece in self.pieces(std::slice::from_ref(batch)) {
+        self.expect(std::slice::from_ref(batch), rows);
+        let pieces = self.pieces(std::slice::from_ref(batch));
+        let mut values = Vec::new();
+        for piece in &pieces {
             let pass = Pass::recording(&self.store, &piece.batch, None, rows)?;
             let pass = pass.in_precision(self.precision).recomputing(self.recompute);
             let of_task = |(task, share): (&TaskBatch, &f64)| scale * self.weights[task.task] * share;
             let scales: Vec<f64> = piece.batch.tasks.iter().zip(&piece.shares).map(of_task).collect();
             let losses = self.model.losses(&piece.batch, &pass)?;
-            for (task, value) in piece.batch.tasks.iter().zip(losses.values()?) {
-                if !value.is_finite() {
-                    return Err(not_finite(step, &self.tasks[task.task], "the validation loss", value));
-                }
-            }
+            values.extend(losses.values()?);
             losses.backward(&scales)?;
+        }
+        for PieceLoss { task, loss, .. } in self.of_all_ranks(&pieces, &values)?.into_iter().flatten() {
+            if !loss.is_finite() {
+                return Err(not_finite(step, &self.tasks[task], "the validation loss", loss));
+            }
         }
         Ok(self.store.lock().set_heads(heads)?)
     }
 
     /// The losses of the step's batches once more, with the same dropout.
     pub(super) fn losses_again(&self, (done, pieces): (u64, &[Piece]), precision: Precision) -> Result<MeanLosses> {
-        let mut seen = MeanLosses::new(self.tasks.len());
+        let (mut seen, mut values) = (MeanLosses::new(self.tasks.len()), Vec::new());
         for (index, piece) in pieces.iter().enumerate() {
             let pass = Pass::observing(self.noise((done, index), pieces.len())).in_precision(precision);
-            seen.add(piece, &self.model.losses(&piece.batch, &pass)?.values()?);
+            values.extend(self.model.losses(&piece.batch, &pass)?.values()?);
         }
+        self.of_all_ranks(pieces, &values)?.iter().for_each(|losses| seen.add(losses));
         Ok(seen)
     }
 
     /// Whether the losses' values are not needed before the backward pass. On a device they are read after it then: the host
-    /// goes on to launch work, and waits once a step.
+    /// goes on to launch work, and waits once a step. Ranks then tell each other once a step.
     fn reads_losses_late(&self, weighing: Weighing) -> bool {
         let needless = weighing == Weighing::After || (weighing == Weighing::Before && self.balance.is_constant());
-        !self.model.device().is_cpu() && needless
+        let waits = !self.model.device().is_cpu() || self.ranks.ranks() > 1;
+        waits && needless
     }
 
-    /// Takes note of the losses of a batch.
-    fn see(&self, piece: &Piece, values: &[f32], seen: &mut MeanLosses) -> Result<()> {
-        let mut losses = piece.batch.tasks.iter().zip(values);
-        if let Some((task, &value)) = losses.find(|(_, value)| !value.is_finite()) {
-            return Err(not_finite(self.done() + 1, &self.tasks[task.task], "the loss", value));
+    /// Takes note of the losses of pieces, on all ranks together.
+    fn see(&self, pieces: &[Piece], values: &[f32], seen: &mut MeanLosses) -> Result<()> {
+        for losses in self.of_all_ranks(pieces, values)? {
+            if let Some(found) = losses.iter().find(|found| !found.loss.is_finite()) {
+                let step = self.done() + 1;
+                return Err(not_finite(step, &self.tasks[found.task], "the loss", found.loss));
+            }
+            seen.add(&losses);
         }
-        seen.add(piece, values);
         Ok(())
     }
 
-    /// The noise of batch `index` of `batches` after `done` steps.
+    /// The noise of this rank in batch `index` of `batches` after `done` steps.
     fn noise(&self, (done, index): (u64, usize), batches: usize) -> Noise {
-        Noise::new(self.seed, done * batches as u64 + index as u64)
+        let pass = done * batches as u64 + index as u64;
+        Noise::new(self.seed, pass * self.ranks.ranks() as u64 + self.ranks.rank() as u64)
     }
 
     pub(super) fn pass(&self, at: (u64, usize), batch: &Batch, batches: usize, rows: GradientRows) -> Result<Pass> {

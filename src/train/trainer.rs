@@ -3,6 +3,7 @@
 use super::LossScale;
 use super::weighing::History;
 use crate::balance::{self, Balancer, Needs};
+use crate::collective::{Alone, Collective};
 use crate::data::Batch;
 use crate::error::{Fault, Problem, Result};
 use crate::gradient::{AdamW, AdamWOptions, GradientStore, Parts, Squares, Traces, set_tf32};
@@ -39,6 +40,8 @@ pub struct Trainer {
     pub(super) affinity_every: u64,
     pub(super) parts: Parts,
     pub(super) history: History,
+    /// The processes that take each step together.
+    pub(super) ranks: Arc<dyn Collective>,
     /// The validation batch of a step, for a balancing method that reads one.
     pub validation: Option<Box<dyn Fn(u64) -> Batch + Send>>,
 }
@@ -103,6 +106,7 @@ impl Trainer {
             store: Arc::new(store),
             parts,
             history,
+            ranks: Arc::new(Alone),
             validation: None,
             tasks: recipe.tasks.keys().cloned().collect(),
             weights: recipe.tasks.values().map(|task| task.weight).collect(),
@@ -121,6 +125,13 @@ impl Trainer {
             affinity_every: training.affinity_every as u64,
             model,
         }
+    }
+
+    /// Takes every step together with other ranks from now on: each has a trainer of its own at the same step, and calls the
+    /// same methods with the same batches, of which each passes a part through the model. The step is that of one process
+    /// within rounding, but for other dropout masks, and the same on all ranks to the bit.
+    pub fn join(&mut self, ranks: Arc<dyn Collective>) {
+        self.ranks = ranks;
     }
 
     /// Balances by fixed weights from now on.

@@ -65,6 +65,14 @@ impl History {
     }
 }
 
+/// The mean loss of a task in a piece of a batch, on all ranks together, and its share in that of the whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PieceLoss {
+    pub task: usize,
+    pub loss: f64,
+    pub share: f64,
+}
+
 /// Mean losses of the tasks over the batches of a step.
 pub(super) struct MeanLosses {
     /// Of each task, losses times their shares, and the shares.
@@ -77,19 +85,19 @@ impl MeanLosses {
         Self { sums: vec![(0.0, 0.0); tasks], last: Vec::new() }
     }
 
-    pub fn add(&mut self, piece: &Piece, values: &[f32]) {
+    pub fn add(&mut self, piece: &[PieceLoss]) {
         self.last = vec![None; self.sums.len()];
-        for ((task, &value), share) in piece.batch.tasks.iter().zip(values).zip(&piece.shares) {
-            let (sum, count) = &mut self.sums[task.task];
-            (*sum, *count) = (*sum + share * f64::from(value), *count + share);
-            self.last[task.task] = Some(value.into());
+        for &PieceLoss { task, loss, share } in piece {
+            let (sum, count) = &mut self.sums[task];
+            (*sum, *count) = (*sum + share * loss, *count + share);
+            self.last[task] = Some(loss);
         }
     }
 
     /// Takes note of the tasks of a batch whose losses are not known yet.
     pub fn expect(&mut self, piece: &Piece) {
         self.last = vec![None; self.sums.len()];
-        piece.batch.tasks.iter().for_each(|task| self.last[task.task] = Some(1.0));
+        piece.tasks.iter().for_each(|&task| self.last[task] = Some(1.0));
     }
 
     /// Losses of the last batch, times the tasks' weights; a task without weight is absent.
@@ -117,14 +125,14 @@ impl MeanLosses {
     }
 }
 
-/// Takes over the weights of the tasks of a batch.
-pub(super) fn keep_present(weights: &mut Vec<Vec<f64>>, of_batch: Vec<Vec<f64>>, batch: &Batch) {
+/// Takes over the weights of the tasks of a piece.
+pub(super) fn keep_present(weights: &mut Vec<Vec<f64>>, of_batch: Vec<Vec<f64>>, piece: &Piece) {
     if weights.is_empty() {
         *weights = of_batch;
         return;
     }
     for (weights, own) in weights.iter_mut().zip(of_batch) {
-        batch.tasks.iter().for_each(|task| weights[task.task] = own[task.task]);
+        piece.tasks.iter().for_each(|&task| weights[task] = own[task]);
     }
 }
 
@@ -152,11 +160,11 @@ pub(super) fn block(gramian: &[Vec<f64>], first: usize, tasks: usize) -> Vec<Vec
 }
 
 /// The share of each task's sequences that is in the first halves of its batches.
-pub(super) fn half_shares(pieces: &[Piece], tasks: usize) -> Vec<f64> {
+pub(super) fn half_shares(batches: &[Batch], tasks: usize) -> Vec<f64> {
     let mut counts = vec![(0, 0); tasks];
-    for task in pieces.iter().flat_map(|piece| &piece.batch.tasks) {
+    for task in batches.iter().flat_map(|batch| &batch.tasks) {
         let (first, all) = &mut counts[task.task];
-        (*first, *all) = (*first + task.sequences.len() / 2, *all + task.sequences.len());
+        (*first, *all) = (*first + task.first_half, *all + task.sequences.len());
     }
     counts.into_iter().map(|(first, all)| f64::from(first as u32) / f64::from(all.max(1) as u32)).collect()
 }

@@ -116,7 +116,7 @@ fn batch(golden: &Golden, index: usize, heads: &[(String, HeadOptions)]) -> Batc
 
 pub fn task_batch(packed: &Packed, task: usize, sequences: std::ops::Range<usize>, targets: Targets) -> TaskBatch {
     let tokens = packed.starts[sequences.start] as usize..packed.starts[sequences.end] as usize;
-    TaskBatch { task, sequences, tokens, targets }
+    TaskBatch { task, first_half: sequences.len() / 2, sequences, tokens, targets }
 }
 
 fn targets_of(kind: TaskType, values: &[f64]) -> Targets {

@@ -5,6 +5,7 @@ mod measure;
 mod moments;
 mod open;
 mod recorder;
+mod reduce;
 mod rows;
 mod staging;
 mod table;

@@ -113,6 +113,10 @@ impl DeviceRows {
         self.heads.as_ref()
     }
 
+    pub(super) fn heads_mut(&mut self) -> Option<&mut CudaSlice<f32>> {
+        self.heads.as_mut()
+    }
+
     /// A copy of the heads' gradients.
     pub fn heads(&self) -> Result<Vec<f32>> {
         match &self.heads {
