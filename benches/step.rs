@@ -16,7 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod minilm;
 
 use minilm::{Arguments, CONFIG, Random, base, batch, flops, mixed, model_on, recipe};
-use mtl_zoo::catalog::Catalog;
+use mtl_zoo::catalog::{Catalog, ModelSource};
 use mtl_zoo::device::{DeviceChoice, describe};
 use mtl_zoo::hub::{HubOptions, resolve_backbone};
 use mtl_zoo::ops::{Precision, product_rate};
@@ -45,8 +45,13 @@ fn memory_rate() -> f64 {
 
 /// Tokens of every training row of a recipe, by task.
 fn lengths_of(path: &Path) -> Vec<Vec<usize>> {
-    let recipe = Recipe::load(RecipeSource::File(path), &[], &Catalog::standard().unwrap()).unwrap();
-    let backbone = resolve_backbone(&recipe.backbone.id, None, &HubOptions::default()).unwrap();
+    let catalog = Catalog::standard().unwrap();
+    let recipe = Recipe::load(RecipeSource::File(path), &[], &catalog).unwrap();
+    let id = match catalog.backbone_source(&recipe.backbone.id, None, path.parent().unwrap()).unwrap() {
+        ModelSource::Folder(folder) => folder.display().to_string(),
+        ModelSource::Hub { id, .. } => id,
+    };
+    let backbone = resolve_backbone(&id, None, &HubOptions::default()).unwrap();
     let tasks = Prepared::new(recipe, backbone).unwrap().tasks;
     tasks.iter().map(|task| task.train.iter().map(|example| example.encoded.ids.len()).collect()).collect()
 }

@@ -102,7 +102,7 @@ part_device() {
     row device bundle null "$(quote "$(cat "$here/version")")"
     within device-cuda "$here/bin/mtl-zoo" finetune "$recipe" --device cuda --dry-run --json
     code=$?
-    card=$(grep -o '"device": *"[^"]*"' "$out/device-cuda.log" | head -n 1 | sed 's/.*: *//; s/"//g')
+    card=$(grep -o '"device": *"[^"]*"' "$out/device-cuda.log" | head -n 1 | sed 's/^"device": *"//; s/"$//')
     if [ $code != 0 ] || [ -z "$card" ]; then
         row device "mtl-zoo --device cuda" false "$(quote "$(cat "$out/device-cuda.log")")"
         { echo; echo "mtl-zoo finds no CUDA device here, so nothing else was run:"; sed 's/^/    /' "$out/device-cuda.log"; } >&2
@@ -120,11 +120,12 @@ part_parity() {
     tests parity cuda_training
 }
 
-# finetune NAME DEVICE DTYPE SEED [ARGUMENTS]: a run of the recipe in $out/NAME.
+# finetune NAME DEVICE DTYPE SEED [ARGUMENTS]: a run of the recipe in $out/NAME, of a few short texts a step if it has to be quick.
 finetune() {
     local name=$1 device=$2 dtype=$3 seed=$4
     shift 4
     rm -rf "${out:?}/$name"
+    [ -z "$quick" ] || set -- "$@" --set backbone.max_tokens=6 --set training.batch_tokens=60
     within "$name" "$here/bin/mtl-zoo" finetune "$recipe" --device "$device" --dtype "$dtype" --seed "$seed" --out "$out/$name" "$@"
 }
 
@@ -133,7 +134,7 @@ part_training() {
     [ -z "$quick" ] || steps=2
     for device in cpu cuda; do
         finetune "training-$device" $device f32 0 --set training.steps=$steps --set training.evaluate_every=$steps \
-            --set backbone.dropout=0 --set backbone.attention_dropout=0 ${quick:+--set training.batch_tokens=130}
+            --set backbone.dropout=0 --set backbone.attention_dropout=0
         code=$?
         [ $code = 0 ] || { row training "$steps steps on $device" false "$(why $code "$out/training-$device.log")"; return; }
         sed -n 's/.*"step":\([0-9]*\),"loss":\([-0-9.e]*\),.*/\1 \2/p' "$out/training-$device/metrics.jsonl" > "$out/losses-$device"
@@ -154,7 +155,7 @@ part_scores() {
         [ $device = cpu ] && dtype=f32 || dtype=bf16
         : > "$out/scores-$device"
         for seed in $seeds; do
-            finetune "scores-$device-$seed" $device $dtype "$seed" ${quick:+--set training.steps=1 --set training.batch_tokens=130}
+            finetune "scores-$device-$seed" $device $dtype "$seed" ${quick:+--set training.steps=1}
             code=$?
             [ $code = 0 ] || { row scores "seed $seed on $device" false "$(why $code "$out/scores-$device-$seed.log")"; return; }
             grep '"test"' "$out/scores-$device-$seed/metrics.jsonl" | grep -o '"pearson":[-0-9.e]*' | sed 's/.*://' \

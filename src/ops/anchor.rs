@@ -36,7 +36,7 @@ pub fn seed(x: &Tensor, gradient: Tensor) -> Result<Tensor> {
     if x.shape() != gradient.shape() {
         candle_core::bail!("seed: a gradient {:?} for {:?}", gradient.shape(), x.shape());
     }
-    if composed::needed(x)? || !x.device().is_cpu() {
+    if composed::needed(x)? {
         return composed::seed(x, &gradient);
     }
     x.apply_op1(Seed(gradient))
@@ -51,6 +51,11 @@ impl CustomOp1 for Seed {
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         Ok((CpuStorage::F32(vec![0.0]), Shape::from(())))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &candle_core::CudaStorage, _: &Layout) -> Result<(candle_core::CudaStorage, Shape)> {
+        super::cuda::zero(x)
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {

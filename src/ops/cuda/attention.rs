@@ -19,12 +19,7 @@ const WIDEST: usize = 128;
 
 /// The width that kernels pad a head to.
 fn padded(d: usize) -> usize {
-    match d {
-        ..=32 => 32,
-        ..=64 => 64,
-        ..=96 => 96,
-        _ => WIDEST,
-    }
+    d.next_multiple_of(32).clamp(32, WIDEST)
 }
 
 /// The kernel for heads padded to `$padded`.

@@ -38,7 +38,7 @@ struct Stack<S: DeviceNumber> {
 /// What a layer leaves for its backward pass.
 enum Memory<S: DeviceNumber> {
     /// What it computed, and its input as a factor.
-    Kept(Kept<S>, Factor<S>),
+    Kept(Box<Kept<S>>, Factor<S>),
     /// Its input, to compute it again.
     Input(States<S>),
 }
@@ -88,7 +88,7 @@ impl<S: DeviceNumber> CustomOp1 for Stack<S> {
             let (out, kept) = layer.forward(&device, &x, keep)?;
             let input = std::mem::replace(&mut x, out);
             if keep {
-                memory.push(Arc::new(Memory::Kept(kept, input.into_factor())));
+                memory.push(Arc::new(Memory::Kept(Box::new(kept), input.into_factor())));
             } else if self.tracked {
                 memory.push(Arc::new(Memory::Input(input)));
             }

@@ -26,11 +26,6 @@ impl CrossEntropyOp {
     }
 }
 
-/// One number, zero until written.
-fn scalar(device: &CudaDevice) -> Result<CudaSlice<f32>> {
-    device.alloc_zeros::<f32>(1)
-}
-
 impl CustomOp1 for CrossEntropyOp {
     fn name(&self) -> &'static str {
         "cross-entropy"
@@ -43,7 +38,7 @@ impl CustomOp1 for CrossEntropyOp {
     fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
         let device = device(storage);
         let (rows, classes) = layout.shape().dims2()?;
-        let loss = scalar(&device)?;
+        let loss = device.alloc_zeros::<f32>(1)?;
         let factor = self.factor();
         if rows * classes > 0 && factor > 0.0 {
             let (logits, smoothing) = (slice(storage, layout)?, f64::from(self.options.label_smoothing));
@@ -128,7 +123,7 @@ impl CustomOp1 for Pointwise {
 
     fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
         let (device, count) = (device(storage), layout.shape().elem_count());
-        let loss = scalar(&device)?;
+        let loss = device.alloc_zeros::<f32>(1)?;
         if count > 0 {
             let (x, targets, weights) =
                 (slice(storage, layout)?, upload(&device, &self.targets)?, upload(&device, &self.weights)?);

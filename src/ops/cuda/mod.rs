@@ -25,7 +25,13 @@ pub use mask::dropout;
 pub use norm::{layer_norm, rms_norm};
 pub use pooling::pool;
 
-use candle_core::Result;
+use candle_core::{CudaStorage, Result, Shape};
+
+/// A scalar 0, on the device of some numbers.
+pub fn zero(beside: &CudaStorage) -> Result<(CudaStorage, Shape)> {
+    let device = launch::device(beside);
+    Ok(launch::stored(device.alloc_zeros::<f32>(1)?, &device, ()))
+}
 
 /// An op of this room met a tensor on another device.
 fn elsewhere<T>() -> Result<T> {
