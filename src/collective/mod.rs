@@ -4,6 +4,9 @@
 //! decide from it is the same.
 
 mod alone;
+#[cfg(all(unix, any(feature = "nccl", test)))]
+#[cfg_attr(not(feature = "nccl"), allow(dead_code, reason = "the meeting place of a real run"))]
+mod meeting;
 #[cfg(feature = "mpi")]
 mod mpi;
 #[cfg(feature = "nccl")]

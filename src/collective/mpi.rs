@@ -61,19 +61,16 @@ impl Collective for Mpi {
     }
 
     fn gather(&self, message: &[u8]) -> Result<Vec<Vec<u8>>> {
+        // One byte before each: the address of an empty slice may be the one that MPI takes for MPI_IN_PLACE.
+        let message = [&[0], message].concat();
         let mut lengths = vec![0i32; self.ranks];
         world().all_gather_into(&(message.len() as i32), &mut lengths[..]);
         let starts: Vec<i32> =
             lengths.iter().scan(0, |end, length| Some(std::mem::replace(end, *end + length))).collect();
         let mut all = vec![0u8; lengths.iter().sum::<i32>() as usize];
-        world().all_gather_varcount_into(message, &mut PartitionMut::new(&mut all[..], &lengths[..], &starts[..]));
-        let mut rest = &all[..];
-        let cut = |length: &i32| {
-            let (now, later) = rest.split_at(*length as usize);
-            rest = later;
-            now.to_vec()
-        };
-        Ok(lengths.iter().map(cut).collect())
+        world().all_gather_varcount_into(&message[..], &mut PartitionMut::new(&mut all[..], &lengths[..], &starts[..]));
+        let cut = |(start, length): (&i32, &i32)| all[*start as usize..][1..*length as usize].to_vec();
+        Ok(starts.iter().zip(&lengths).map(cut).collect())
     }
 
     fn sum(&self, numbers: &mut [f32]) -> Result<()> {

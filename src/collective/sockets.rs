@@ -1,33 +1,29 @@
 //! Ranks of one machine over Unix sockets, all of them connected with rank 0: for few numbers, and to know at once when a
 //! process ends.
 //!
-//! They meet at a socket that is named after their job, in a folder of the user. Each connection has a thread that reads; when
-//! one breaks, whatever waits for a message gets an error, and a process that waits for its device instead is ended.
+//! Each connection has a thread that reads; when one breaks, whatever waits for a message gets an error, and a process that waits
+//! for its device instead is ended.
 
+use super::meeting::{folder, invite, join, place};
 use super::{Collective, Ranks};
 use crate::error::{IoContext, Problem, Result};
-use crate::files::sha256_hex;
-use std::fs::{self, DirBuilder};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long ranks wait for each other at the start.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// Time between two looks.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 /// Time for a process to end by itself when another is gone.
 const GRACE: Duration = Duration::from_secs(5);
 /// The longest message, in bytes: what is longer was not sent by a rank.
 const LONGEST: u64 = 1 << 32;
 /// What a message begins with.
-const MESSAGE: u8 = 1;
+pub(super) const MESSAGE: u8 = 1;
 /// The sender has failed and ends.
 const FAILED: u8 = 2;
 
@@ -57,8 +53,7 @@ impl Sockets {
     }
 
     fn meet_in(folder: &Path, ranks: &Ranks, patience: Duration, lost: fn(&str)) -> Result<Self> {
-        // Names of sockets are short.
-        let path = folder.join(&sha256_hex(ranks.job.as_bytes())[..16]);
+        let path = place(folder, ranks);
         let until = Instant::now() + patience;
         let streams =
             if ranks.rank == 0 { invite(&path, ranks, until)? } else { vec![(0, join(&path, ranks, until)?)] };
@@ -174,14 +169,14 @@ fn listen(
     }
 }
 
-fn write(stream: &mut UnixStream, kind: u8, message: &[u8]) -> io::Result<()> {
+pub(super) fn write(stream: &mut UnixStream, kind: u8, message: &[u8]) -> io::Result<()> {
     let mut bytes = vec![kind];
     bytes.extend((message.len() as u64).to_le_bytes());
     bytes.extend(message);
     stream.write_all(&bytes)
 }
 
-fn read(stream: &mut UnixStream) -> io::Result<(u8, Vec<u8>)> {
+pub(super) fn read(stream: &mut UnixStream) -> io::Result<(u8, Vec<u8>)> {
     let (mut kind, mut length) = ([0], [0; 8]);
     stream.read_exact(&mut kind)?;
     stream.read_exact(&mut length)?;
@@ -207,88 +202,6 @@ fn unpack(mut packed: &[u8]) -> Option<Vec<Vec<u8>>> {
         packed = later;
     }
     packed.is_empty().then_some(messages)
-}
-
-/// What a rank says first: who it is, of how many, of which program.
-fn hello(ranks: &Ranks) -> String {
-    format!("{} {} {}", ranks.rank, ranks.ranks, env!("CARGO_PKG_VERSION"))
-}
-
-/// Rank 0's side: takes the connections of all others.
-fn invite(path: &Path, ranks: &Ranks, until: Instant) -> Result<Vec<(usize, UnixStream)>> {
-    // Of a job of the same name that was killed.
-    let _ = fs::remove_file(path);
-    let listener = UnixListener::bind(path).at("create", path)?;
-    listener.set_nonblocking(true).at("create", path)?;
-    let mut streams: Vec<Option<UnixStream>> = (0..ranks.ranks).map(|_| None).collect();
-    while streams[1..].iter().any(Option::is_none) {
-        match listener.accept() {
-            Ok((mut stream, _)) => {
-                stream.set_nonblocking(false).at("read", path)?;
-                stream.set_read_timeout(Some(PATIENCE)).at("read", path)?;
-                // What ends before it has said who it is, is no rank.
-                let Ok((MESSAGE, said)) = read(&mut stream) else { continue };
-                stream.set_read_timeout(None).at("read", path)?;
-                let said = String::from_utf8_lossy(&said).into_owned();
-                let rank = said.split(' ').next().and_then(|rank| rank.parse::<usize>().ok());
-                let expected = |rank: usize| hello(&Ranks { rank, ..ranks.clone() });
-                match rank.filter(|&rank| rank > 0 && rank < ranks.ranks && said == expected(rank)) {
-                    Some(rank) if streams[rank].is_none() => streams[rank] = Some(stream),
-                    Some(rank) => return Err(meeting(ranks, &format!("two processes that are rank {rank}"))),
-                    None => return Err(meeting(ranks, &format!("a process that says `{said}`"))),
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if Instant::now() > until {
-                    let absent = (1..ranks.ranks).filter(|&rank| streams[rank].is_none());
-                    let absent = absent.map(|rank| rank.to_string()).collect::<Vec<_>>().join(", ");
-                    return Err(meeting(ranks, &format!("nothing of rank {absent}")));
-                }
-                std::thread::sleep(PAUSE);
-            }
-            Err(error) => return Err(error).at("read", path),
-        }
-    }
-    let _ = fs::remove_file(path);
-    Ok(streams.into_iter().enumerate().filter_map(|(rank, stream)| Some((rank, stream?))).collect())
-}
-
-/// Another rank's side.
-fn join(path: &Path, ranks: &Ranks, until: Instant) -> Result<UnixStream> {
-    loop {
-        // Until rank 0 is there, nobody answers, or what a killed job has left.
-        match UnixStream::connect(path) {
-            Ok(mut stream) => {
-                write(&mut stream, MESSAGE, hello(ranks).as_bytes()).at("write", path)?;
-                return Ok(stream);
-            }
-            Err(_) if Instant::now() < until => std::thread::sleep(PAUSE),
-            Err(error) => return Err(meeting(ranks, &format!("nothing of rank 0 ({error})"))),
-        }
-    }
-}
-
-/// A folder that only this user can write to.
-fn folder() -> Result<PathBuf> {
-    let user = fs::metadata("/proc/self").at("read", "/proc/self")?.uid();
-    let folder = std::env::temp_dir().join(format!("mtl-zoo-{user}"));
-    match DirBuilder::new().mode(0o700).create(&folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error).at("create", &folder),
-        _ => {}
-    }
-    let found = fs::symlink_metadata(&folder).at("read", &folder)?;
-    if !found.is_dir() || found.uid() != user || found.mode() & 0o022 != 0 {
-        let help = "remove it, or name another folder in TMPDIR";
-        return Err(Problem::new("what others can write to", "a folder of your own", help).file(folder).parallel());
-    }
-    Ok(folder)
-}
-
-fn meeting(ranks: &Ranks, found: &str) -> crate::Error {
-    let help = "see whether the other processes have ended with an error; processes that were not started by one torchrun, mpirun \
-                or srun need a MASTER_PORT of their own, the same for all of them";
-    let expected = format!("{} ranks, each once, of one program ({})", ranks.ranks, ranks.launcher);
-    Problem::new(found, expected, help).parallel()
 }
 
 fn gone(why: &str) -> crate::Error {

@@ -146,19 +146,19 @@ mod tests {
         // Lengths are 3, 1, 5, 2 and 1: one rank gets the 5 and a 1, the other the 3, the 2 and a 1.
         let parts = whole.share(2);
         let ids: Vec<&[u32]> = parts.iter().map(|part| &part.packed.ids[..]).collect();
-        assert_eq!(ids, [&[4, 5, 6, 7, 8, 11][..], &[0, 1, 2, 3, 9, 10]]);
-        assert_eq!(parts[0].packed.starts, [0, 5, 6]);
+        assert_eq!(ids, [[3, 4, 5, 6, 7, 8], [0, 1, 2, 9, 10, 11]]);
+        assert_eq!((&parts[0].packed.starts[..], &parts[1].packed.starts[..]), (&[0, 1, 6][..], &[0, 3, 5, 6][..]));
         let tasks: Vec<Vec<usize>> =
             parts.iter().map(|part| part.tasks.iter().map(|task| task.task).collect()).collect();
-        assert_eq!(tasks, [vec![0, 1, 3], vec![0, 1, 3]]);
-        assert_eq!(parts[0].tasks[1].targets, Targets::MultiLabel(vec![1.0, 1.0]));
-        assert_eq!(parts[1].tasks[0].targets, Targets::Classes(vec![2, 0]));
-        assert_eq!(parts[0].tasks[2].targets, Targets::Tags(vec![7]));
-        assert_eq!(parts[1].tasks[2].targets, Targets::Tags(vec![4, IGNORE]));
+        assert_eq!(tasks, [vec![0, 1], vec![0, 1, 3]]);
+        assert_eq!(parts[0].tasks[1].targets, Targets::MultiLabel(vec![0.0, 1.0, 1.0, 1.0]));
+        assert_eq!(parts[1].tasks[0].targets, Targets::Classes(vec![2]));
+        assert_eq!(parts[1].tasks[2].targets, Targets::Tags(vec![4, IGNORE, 7]));
+        assert_eq!((parts[1].tasks[2].tokens.clone(), parts[1].tasks[2].sequences.clone()), (3..6, 1..3));
         // The first of the three sequences of task 0 is its first half, the first of the two of task 3.
         let halves: Vec<Vec<usize>> =
             parts.iter().map(|part| part.tasks.iter().map(|task| task.first_half).collect()).collect();
-        assert_eq!(halves, [vec![0, 0, 0], vec![1, 1, 1]]);
+        assert_eq!(halves, [vec![0, 0], vec![1, 1, 1]]);
         // More ranks than sequences.
         let parts = whole.share(7);
         assert_eq!(parts.iter().filter(|part| part.tasks.is_empty() && part.packed.tokens() == 0).count(), 2);

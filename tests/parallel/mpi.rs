@@ -1,6 +1,6 @@
 //! Ranks that mpirun starts.
 
-use super::support::{command, five_tasks, mtl};
+use super::support::{command, five_tasks, mtl, write};
 use super::{ARGS, apart, difference, end, lines, same, signal, text, wait_for};
 use serde_json::Value;
 use std::fs;
@@ -165,10 +165,11 @@ fn what_is_wrong_is_said_once_and_by_the_rank_that_knows() {
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("one process: only `finetune` trains in several"), "{stderr}");
 
-    let args = [ARGS, &["--out", "hot", "--set", "training.learning_rate=1e30", "--set", "training.clip=0.0"]].concat();
-    let (code, stderr) = run(&args);
+    let huge: String = (0..20).map(|n| format!("a text number {n}\t1e30\n")).collect();
+    write(folder, "stars.tsv", format!("text\tscore\n{huge}"));
+    let (code, stderr) = run(&[ARGS, &["--out", "huge"]].concat());
     assert_eq!((code, stderr.matches("error: ").count()), (Some(1), 1), "{stderr}");
-    assert!(stderr.contains("step") && stderr.contains("training.learning_rate"), "{stderr}");
+    assert!(stderr.contains("the loss of task `stars` is infinite"), "{stderr}");
 
     let dry = ok(mpirun(folder, 2, &["finetune", "five.toml", "--dry-run", "--json"]).output().unwrap());
     let _: Value = serde_json::from_str(&dry).expect("one rank prints one document");
