@@ -491,8 +491,8 @@ const BEFORE_TASK: &[Bad] = &[
     ("[training]\nschedule = 3\n", [
         "r.toml:2: `training.schedule`:", "found 3", "expected `linear`, `cosine` or `constant`", "help: write \"linear\", \"cosine\" or \"constant\"",
     ]),
-    ("[training]\ndtype = \"f16\"\n", [
-        "r.toml:2: `training.dtype`:", "found \"f16\"", "expected `f32` or `bf16`", "help: did you mean",
+    ("[training]\ndtype = \"fp16\"\n", [
+        "r.toml:2: `training.dtype`:", "found \"fp16\"", "expected `f32`, `bf16` or `f16`", "help: did you mean",
     ]),
     ("training = 3\n", [
         "r.toml:1: `training`:", "found 3", "expected a table", "help: write a header `[training]` and its keys below it",

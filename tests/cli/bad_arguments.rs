@@ -22,7 +22,7 @@ pub(crate) const CASES: &[Case] = &[
     args("finetune base.toml --device metal", &["`--device`: found `metal`", "expected `auto`", "on the CPU"]),
     args("finetune base.toml --device cuda:x", &["`--device`: found `cuda:x`", "from 0"]),
     args("finetune base.toml --device gpu", &["`--device`: found `gpu`", "write `--device cuda`"]),
-    args("finetune base.toml --dtype f64", &["invalid value 'f64'", "[possible values: f32, bf16]"]),
+    args("finetune base.toml --dtype f64", &["invalid value 'f64'", "[possible values: f32, bf16, f16]"]),
     args("finetune base.toml --seed -1", &["--seed: `training.seed`: found -1", "0 or more"]),
     args("finetune base.toml --seed one", &["invalid value 'one'", "--seed"]),
     args("finetune base.toml --threads 0", &["--threads: `training.threads`: found 0", "all cores"]),
