@@ -46,15 +46,13 @@ fn distance(found: &Trained, expected: &Trained) -> [f64; 2] {
         worst = weights.map(|(a, b)| relative(*a, *b)).fold(worst, f64::max);
         worst = worst.max(relative(a.gradient_norm, b.gradient_norm)).max(relative(a.loss, b.loss));
         assert_eq!((a.tokens, a.unsolved.is_some()), (b.tokens, b.unsolved.is_some()));
-        for (a, b) in [(&a.conflicts, &b.conflicts)] {
-            let numbers = |conflicts: &Option<mtl_zoo::train::Conflicts>| -> Vec<f64> {
-                let all = conflicts.iter().flat_map(|c| c.norms.iter().chain(c.cosines.iter().flatten()));
-                all.map(|number| number.unwrap_or(2.0)).collect()
-            };
-            let (a, b) = (numbers(a), numbers(b));
-            assert_eq!(a.len(), b.len());
-            worst = a.iter().zip(&b).map(|(a, b)| relative(*a, *b)).fold(worst, f64::max);
-        }
+        let conflicts = |report: &StepReport| -> Vec<f64> {
+            let all = report.conflicts.iter().flat_map(|c| c.norms.iter().chain(c.cosines.iter().flatten()));
+            all.map(|number| number.unwrap_or(2.0)).collect()
+        };
+        let (ours, theirs) = (conflicts(a), conflicts(b));
+        assert_eq!(ours.len(), theirs.len());
+        worst = ours.iter().zip(&theirs).map(|(a, b)| relative(*a, *b)).fold(worst, f64::max);
         let affinity =
             |report: &StepReport| -> Vec<Option<f64>> { report.affinity.iter().flatten().flatten().copied().collect() };
         for (a, b) in affinity(a).into_iter().zip(affinity(b)) {

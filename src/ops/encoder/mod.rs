@@ -155,7 +155,7 @@ struct Stack<S: Number> {
 
 /// What a layer leaves for its backward pass.
 enum Memory<S: Number> {
-    Kept(Kept<S>),
+    Kept(Box<Kept<S>>),
     /// Its input, to compute it again.
     Input(Buffer<f32>),
 }
@@ -247,7 +247,7 @@ impl<S: Number> CustomOp1 for Stack<S> {
             let input = std::mem::replace(&mut states, out);
             if keep {
                 kept.input = S::take(input);
-                memory.push(Arc::new(Memory::Kept(kept)));
+                memory.push(Arc::new(Memory::Kept(Box::new(kept))));
             } else if self.tracked {
                 memory.push(Arc::new(Memory::Input(input)));
             }
