@@ -63,6 +63,7 @@ row() {
 within() {
     local left=$((600 - SECONDS + began)) log=$out/$1.log
     shift
+    : > "$log"
     [ "$left" -gt 0 ] || return 124
     timeout "$left" "$@" > "$log" 2>&1
 }
