@@ -117,9 +117,14 @@ impl Scores<'_> {
             let out = &mut out[first * d..][..rows * d];
             left.times(&values, out, d, false);
             // The context is shorter than the row of probabilities: it is divided by their sum in their place.
-            for (context, factor) in out.chunks_exact_mut(d).zip(factors) {
-                context.iter_mut().for_each(|x| *x *= factor);
-            }
+            simd(
+                #[inline(always)]
+                || {
+                    for (context, factor) in out.chunks_exact_mut(d).zip(&factors) {
+                        context.iter_mut().for_each(|x| *x *= factor);
+                    }
+                },
+            );
         }
     }
 
@@ -216,7 +221,15 @@ fn exponentials(scores: &[f32], scale: f32, out: &mut [f32]) -> (f32, f32) {
 /// Inner product of a row of `a` and of `b`, `d` numbers long.
 #[inline(always)]
 fn dot<S: Number>(a: Matrix<S>, b: Matrix<S>, row: usize, d: usize) -> f32 {
-    a.data[row * a.row..][..d].iter().zip(&b.data[row * b.row..][..d]).map(|(a, b)| a.to_f32() * b.to_f32()).sum()
+    let (a, b) = (&a.data[row * a.row..][..d], &b.data[row * b.row..][..d]);
+    let mut lanes = [0.0f32; 16];
+    let ((a_blocks, a_rest), (b_blocks, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a.to_f32() * b.to_f32();
+        }
+    }
+    lanes.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a.to_f32() * b.to_f32()).sum::<f32>()
 }
 
 /// `dS = scale · (D ∘ dD - P · dy·y)` of one row, in the place of `p`, where `D = P ∘ M` are the probabilities after dropout and `dd`
