@@ -51,28 +51,28 @@ impl TableRows {
 
     pub(super) fn add(&mut self, row: usize, numbers: &[f32]) {
         let width = self.table.width;
-        if self.place[row] == ABSENT {
-            self.place[row] = self.touched.len() as u32;
-            self.touched.push(row as u32);
-            self.values.extend_from_slice(&numbers[..width]);
-            return;
-        }
-        let own = &mut self.values[self.place[row] as usize * width..][..width];
+        let place = self.touch(row);
+        let own = &mut self.values[place * width..][..width];
         own.iter_mut().zip(numbers).for_each(|(sum, value)| *sum += value);
     }
 
     /// Touches rows, which are zero until something is added.
     pub(super) fn expect(&mut self, rows: &[u32]) {
-        let width = self.table.width;
         // What lies beyond the table, the forward pass refuses.
         let entries = self.place.len();
-        for &row in rows.iter().filter(|&&row| (row as usize) < entries) {
-            if self.place[row as usize] == ABSENT {
-                self.place[row as usize] = self.touched.len() as u32;
-                self.touched.push(row);
-                self.values.resize(self.values.len() + width, 0.0);
-            }
+        rows.iter().map(|&row| row as usize).filter(|&row| row < entries).for_each(|row| {
+            self.touch(row);
+        });
+    }
+
+    /// Where a row is among the touched ones; zeros if it was not.
+    fn touch(&mut self, row: usize) -> usize {
+        if self.place[row] == ABSENT {
+            self.place[row] = self.touched.len() as u32;
+            self.touched.push(row as u32);
+            self.values.resize(self.values.len() + self.table.width, 0.0);
         }
+        self.place[row] as usize
     }
 
     pub(super) fn values_mut(&mut self) -> &mut [f32] {
