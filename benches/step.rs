@@ -5,7 +5,8 @@
 //!                                 [--device cpu|cuda|cuda:N] [--base] [--tf32] [--lengths FILE]
 //!     cargo bench --bench step -- --lengths-of RECIPE
 //!
-//! `--rows` keeps every task's gradient apart and takes their Gramian; `--rate` measures matrix products and
+//! `--rows` keeps every task's gradient apart and takes their Gramian, in every second step; those between are joint, and
+//! `ratio` is the median over pairs of steps. `--rate` measures matrix products and
 //! memory instead. `--base` takes the size of BERT-base. `--lengths` takes a JSON file of lengths, an array a task, and draws the
 //! sequences from those; `--lengths-of` prints such a file of a recipe's training rows. `scripts/bench_torch.py` runs this side by
 //! side with PyTorch.
@@ -56,6 +57,11 @@ fn lengths_of(path: &Path) -> Vec<Vec<usize>> {
     tasks.iter().map(|task| task.train.iter().map(|example| example.encoded.ids.len()).collect()).collect()
 }
 
+fn median_of(mut numbers: Vec<f64>) -> Option<f64> {
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied()
+}
+
 fn dtype(name: &str) -> TrainingDtype {
     serde_json::from_value(json!(name)).unwrap_or_else(|error| panic!("--dtype: {error}"))
 }
@@ -81,11 +87,12 @@ fn main() {
         println!("{}", json!({"flops": product_rate(precision), "bytes": memory_rate()}));
         return;
     }
+    let rows = arguments.flag("--rows");
     let training = Training {
         dtype,
         recompute: arguments.flag("--recompute"),
         tf32: arguments.flag("--tf32"),
-        conflicts_every: usize::from(arguments.flag("--rows")),
+        conflicts_every: if rows { 2 } else { 0 },
         ..Training::default()
     };
     let choice: DeviceChoice = arguments.value("--device", "cpu".to_owned()).parse().unwrap();
@@ -94,8 +101,9 @@ fn main() {
     let recipe = recipe(tasks, training);
     let mut trainer = Trainer::new(model_on(&device, &config, tasks, arguments.value("--dropout", 0.1)), &recipe);
     let mut random = Random(2);
-    let (mut seconds, mut counted, mut arithmetic) = (Vec::new(), 0.0, 0.0);
-    for step in 0..steps + 2 {
+    let (mut seconds, mut joint, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut counted, mut arithmetic) = (0.0, 0.0);
+    for step in 0..if rows { 2 * steps } else { steps } + 2 {
         let batch = [match &lengths {
             Some(lengths) => mixed(tokens, lengths, &mut random),
             None => batch(tokens, length, tasks, &mut random),
@@ -103,22 +111,31 @@ fn main() {
         let start = Instant::now();
         trainer.step(&batch, 1.0).unwrap();
         // The first steps touch memory for the first time.
-        if step >= 2 {
-            seconds.push(start.elapsed().as_secs_f64());
+        if step < 2 {
+            continue;
+        }
+        let now = start.elapsed().as_secs_f64();
+        if rows && step % 2 == 0 {
+            joint.push(now);
+        } else {
+            ratios.extend(joint.last().map(|joint| now / joint));
+            seconds.push(now);
             counted += batch[0].packed.tokens() as f64;
             arithmetic += flops(trainer.layout(), &batch[0]);
         }
     }
     let steps = seconds.len() as f64;
-    seconds.sort_by(f64::total_cmp);
-    let median = seconds[seconds.len() / 2];
+    let best = seconds.iter().copied().fold(f64::INFINITY, f64::min);
+    let median = median_of(seconds).expect("a step at least");
     println!(
         "{}",
         json!({
             "device": describe(&device),
             "peak_bytes": peak_memory(),
             "seconds": median,
-            "best": seconds[0],
+            "best": best,
+            "joint": median_of(joint),
+            "ratio": median_of(ratios),
             "tokens_per_second": counted / steps / median,
             "flops_per_second": arithmetic / steps / median,
         })

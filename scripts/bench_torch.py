@@ -153,15 +153,22 @@ def part_b(args):
 def part_c(args):
     result = {}
     for tasks in (2, 4, 8, 16):
-        own, torch = ours("--tasks", tasks), worker("step", "--bf16", "--tasks", tasks)
-        sides = {"joint": own, "rows": [*own, "--rows"]}
+        # Our joint steps and those with rows take turns in one process.
+        torch, sides, runs = worker("step", "--bf16", "--tasks", tasks), {}, []
         if tasks <= 8:
             sides |= {"torch_joint": torch, "torchjd_rows": [*torch, "--torchjd", "UPGrad"]}
         if tasks <= 4:
             sides["torch_rows"] = [*torch, "--rows"]
-        values = in_turn(sides, args.rounds, "seconds")
-        result[str(tasks)] = medians(values)
-        for rows, joint, ratio in (("rows", "joint", "ratio"), ("torch_rows", "torch_joint", "torch_ratio"),
+        values = {name: [] for name in sides}
+        for _ in range(args.rounds):
+            runs.append(run(ours("--tasks", tasks, "--rows", "--steps", 24)))
+            print(f"  {tasks} tasks, ours: {runs[-1]['ratio']:.4g}", file=sys.stderr, flush=True)
+            for name, series in in_turn(sides, 1, "seconds").items():
+                values[name] += series
+        own = {name: statistics.median(one[key] for one in runs)
+               for name, key in (("joint", "joint"), ("rows", "seconds"), ("ratio", "ratio"))}
+        result[str(tasks)] = own | medians(values)
+        for rows, joint, ratio in (("torch_rows", "torch_joint", "torch_ratio"),
                                    ("torchjd_rows", "torch_joint", "torchjd_ratio")):
             if rows in values:
                 result[str(tasks)][ratio] = statistics.median(a / b for a, b in zip(values[rows], values[joint]))

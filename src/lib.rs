@@ -20,6 +20,7 @@ pub mod ops;
 pub mod recipe;
 #[cfg(feature = "train")]
 pub mod report;
+mod simd;
 #[cfg(feature = "train")]
 pub mod study;
 #[cfg(feature = "train")]

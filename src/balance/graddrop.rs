@@ -2,7 +2,7 @@
 
 use super::{Elements, Method, Settings, Step, Unsolved};
 use crate::data::random::Random;
-use crate::ops::kernel::simd;
+use crate::simd::simd;
 
 /// At each place the numbers g of the tasks have the purity `P = ½ (1 + Σg/Σ|g|)`; those above 0 stay if P is above a
 /// uniform draw, those below 0 stay if it is below (Chen et al. 2020, algorithm 1, lines 10 to 15; TorchJD's GradDrop).

@@ -1,7 +1,7 @@
 //! Trimmed mean: the most extreme numbers at each place do not count.
 
 use super::{Elements, Method, Settings, Step, Unsolved};
-use crate::ops::kernel::simd;
+use crate::simd::simd;
 
 /// At each place the `trim` largest and `trim` smallest numbers of the tasks are left out, and the mean of the others
 /// is taken (Yin et al. 2018, definition 2; TorchJD's TrimmedMean).

@@ -33,8 +33,8 @@ pub(super) unsafe fn add_products(rows: &[&[bf16]], out: &mut [f32]) {
                 (std::array::from_fn(|k| row(i, k)), std::array::from_fn(|k| row(j, k)));
             // SAFETY: the caller has checked the processor.
             let sums = unsafe { tile(left, right) };
-            for (p, sums) in sums.into_iter().enumerate().take(count - i) {
-                for (q, sum) in sums.into_iter().enumerate().take(count - j) {
+            for (p, sums) in sums.chunks_exact(TILE).enumerate().take(count - i) {
+                for (q, sum) in sums.iter().enumerate().take(count - j) {
                     out[(i + p) * count + j + q] += sum;
                 }
             }
@@ -42,10 +42,12 @@ pub(super) unsafe fn add_products(rows: &[&[bf16]], out: &mut [f32]) {
     }
 }
 
+/// Row-major. Loops and no `map`: what is called by way of the standard library is compiled without the instructions, and a
+/// load becomes a call.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn tile(left: [&[bf16]; TILE], right: [&[bf16]; TILE]) -> [[f32; TILE]; TILE] {
-    let mut sums = [[_mm512_setzero_ps(); TILE]; TILE];
+unsafe fn tile(left: [&[bf16]; TILE], right: [&[bf16]; TILE]) -> [f32; TILE * TILE] {
+    let mut sums = [_mm512_setzero_ps(); TILE * TILE];
     let len = left[0].len();
     for at in (0..len).step_by(LANES) {
         let rest = (len - at).min(LANES);
@@ -54,15 +56,39 @@ unsafe fn tile(left: [&[bf16]; TILE], right: [&[bf16]; TILE]) -> [[f32; TILE]; T
         let load = |row: &[bf16]| unsafe {
             std::mem::transmute::<__m512i, __m512bh>(_mm512_maskz_loadu_epi16(mask, row.as_ptr().add(at).cast()))
         };
-        let b = right.map(load);
-        for (a, sums) in left.into_iter().zip(&mut sums) {
-            let a = load(a);
-            for (sum, b) in sums.iter_mut().zip(b) {
-                *sum = _mm512_dpbf16_ps(*sum, a, b);
+        let b = [load(right[0]), load(right[1]), load(right[2]), load(right[3])];
+        for p in 0..TILE {
+            let a = load(left[p]);
+            for q in 0..TILE {
+                sums[p * TILE + q] = _mm512_dpbf16_ps(sums[p * TILE + q], a, b[q]);
             }
         }
     }
-    sums.map(|sums| sums.map(|sum| _mm512_reduce_add_ps(sum)))
+    let mut out = [0.0; TILE * TILE];
+    // SAFETY: there is room for sixteen.
+    unsafe { _mm512_storeu_ps(out.as_mut_ptr(), lane_sums(sums)) };
+    out
+}
+
+/// The sums over the lanes of each of sixteen vectors.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn lane_sums(vectors: [__m512; 16]) -> __m512 {
+    // Half as many vectors after each step; a quarter of a vector then holds, of the two or four that went in, sums of as many
+    // lanes less.
+    let mut pairs = [_mm512_setzero_ps(); 8];
+    for (i, pair) in pairs.iter_mut().enumerate() {
+        let (a, b) = (vectors[2 * i], vectors[2 * i + 1]);
+        *pair = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    }
+    let mut fours = [_mm512_setzero_ps(); 4];
+    for (i, four) in fours.iter_mut().enumerate() {
+        let (a, b) = (_mm512_castps_pd(pairs[2 * i]), _mm512_castps_pd(pairs[2 * i + 1]));
+        let (low, high) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
+        *four = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+    }
+    let quarters = |a, b| _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xDD>(a, b));
+    quarters(quarters(fours[0], fours[1]), quarters(fours[2], fours[3]))
 }
 
 #[cfg(test)]

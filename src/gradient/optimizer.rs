@@ -1,6 +1,7 @@
 //! AdamW over the arena: clip, moments, decoupled weight decay and update in one pass.
 
 use super::cuda::{DeviceMoments, DeviceStep};
+use super::row::add_weighted;
 use super::update::{Numbers, combine, update};
 use super::{Arena, GradientStore, Parts, Table};
 use candle_core::Result;
@@ -59,7 +60,7 @@ struct TableState {
 }
 
 /// Numbers of one parameter that one thread handles at a time.
-pub(super) const CHUNK: usize = 1 << 12;
+pub(super) const CHUNK: usize = 1 << 13;
 
 impl AdamW {
     /// An optimizer at step zero; `rates(name)` gives each parameter's peak learning rate and weight decay.
@@ -217,8 +218,9 @@ impl AdamW {
                         if let Some(gradient) = only {
                             return update(p, m, v, gradient, numbers);
                         }
+                        let sources: Vec<_> = used.iter().map(|&(row, weight)| (&rows.shared[row], weight)).collect();
                         let mut sum = vec![0.0; own.len()];
-                        used.iter().for_each(|&(row, weight)| rows.shared[row].add_to(own.clone(), weight, &mut sum));
+                        add_weighted(&sources, own, &mut sum);
                         update(p, m, v, &sum, numbers);
                     });
             }

@@ -1,6 +1,7 @@
 //! One gradient row of the shared parameters, in f32 or bf16.
 
 use super::Aligned;
+use crate::simd::simd;
 use half::bf16;
 use std::ops::Range;
 
@@ -28,12 +29,82 @@ pub(super) fn widen(from: &[bf16], to: &mut [f32]) {
     }
 }
 
+/// Numbers that are added at a time: one or two cache lines of each row.
+const BLOCK: usize = 32;
+
+/// Asks for the cache lines of the next block, without waiting for them.
+#[inline(always)]
+fn prefetch<T>(numbers: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for number in numbers.iter().take(BLOCK).step_by(64 / size_of::<T>()) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: x86-64 has the instruction, and it changes nothing but caches.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(number).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = numbers;
+}
+
+/// Rows that are added to a sum at the same time: it is read and written once for all of them.
+const TOGETHER: usize = 4;
+
+/// Adds a range of each row, times its weight, to `sum`.
+pub(super) fn add_weighted(rows: &[(&Row, f32)], range: Range<usize>, sum: &mut [f32]) {
+    let (mut singles, mut halves) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+    for &(row, weight) in rows {
+        match row {
+            Row::F32(values) => singles.push((&values[range.clone()], weight)),
+            Row::Bf16(values) => halves.push((&values[range.clone()], weight)),
+        }
+    }
+    simd(
+        #[inline(always)]
+        || {
+            add_in_groups(&singles, sum, |x| x);
+            add_in_groups(&halves, sum, |x| f32::from_bits(u32::from(x.to_bits()) << 16));
+        },
+    );
+}
+
+#[inline(always)]
+fn add_in_groups<T: Copy>(rows: &[(&[T], f32)], sum: &mut [f32], widen: impl Fn(T) -> f32) {
+    let (groups, rest) = rows.as_chunks::<TOGETHER>();
+    for (index, &[(a, wa), (b, wb), (c, wc), (d, wd)]) in groups.iter().enumerate() {
+        let next = groups.get(index + 1).map(|next| next.map(|(row, _)| row));
+        let mut blocks = 0..;
+        let mut add = |sum: &mut [f32], [a, b, c, d]: [&[T]; TOGETHER]| {
+            // Rows come from memory: those that are next are on their way meanwhile.
+            let first = blocks.next().unwrap_or(0) * BLOCK;
+            next.iter().flatten().for_each(|row| prefetch(&row[first..]));
+            for ((((sum, &a), &b), &c), &d) in sum.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                *sum += (wa * widen(a) + wb * widen(b)) + (wc * widen(c) + wd * widen(d));
+            }
+        };
+        let (sums, last_sums) = sum.as_chunks_mut::<BLOCK>();
+        let ([a, b, c, d], last) = {
+            let cut = [a, b, c, d].map(|row| row.as_chunks::<BLOCK>());
+            (cut.map(|(blocks, _)| blocks), cut.map(|(_, last)| last))
+        };
+        for ((((sum, a), b), c), d) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            add(sum, [a, b, c, d]);
+        }
+        if !last_sums.is_empty() {
+            add(last_sums, last);
+        }
+    }
+    for (row, weight) in rest {
+        for (sum, &value) in sum.iter_mut().zip(*row) {
+            *sum += weight * widen(value);
+        }
+    }
+}
+
 impl Row {
     /// Copies a range of it out, widened to f32.
     pub fn copy(&self, range: Range<usize>, to: &mut [f32]) {
         match self {
             Self::F32(values) => to.copy_from_slice(&values[range]),
-            Self::Bf16(values) => pulp::Arch::new().dispatch(
+            Self::Bf16(values) => simd(
                 #[inline(always)]
                 || widen(&values[range.clone()], to),
             ),
@@ -71,21 +142,7 @@ impl Row {
 
     /// Adds `weight` times a range of it to `sum`.
     pub(super) fn add_to(&self, range: Range<usize>, weight: f32, sum: &mut [f32]) {
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || match self {
-                Self::F32(values) => {
-                    for (sum, value) in sum.iter_mut().zip(&values[range.clone()]) {
-                        *sum += weight * value;
-                    }
-                }
-                Self::Bf16(values) => {
-                    for (sum, value) in sum.iter_mut().zip(&values[range.clone()]) {
-                        *sum += weight * f32::from_bits(u32::from(value.to_bits()) << 16);
-                    }
-                }
-            },
-        );
+        add_weighted(&[(self, weight)], range, sum);
     }
 
     pub(super) fn part(&mut self, range: Range<usize>) -> Gradient<'_> {

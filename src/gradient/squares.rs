@@ -1,6 +1,7 @@
 //! Gradients against the sum of their squares.
 
 use super::{Arena, Parts, Rows};
+use crate::simd::simd;
 use rayon::prelude::*;
 
 /// Running sums of the squared gradients, of each row.
@@ -56,7 +57,7 @@ impl Squares {
 }
 
 fn add(h: &mut [f32], g: &[f32], scale: f32) -> f64 {
-    pulp::Arch::new().dispatch(
+    simd(
         #[inline(always)]
         || {
             let mut lanes = [0.0f32; 16];

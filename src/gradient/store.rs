@@ -3,6 +3,7 @@
 use super::cuda::DeviceRows;
 use super::products::KnownProducts;
 use super::{Aligned, Arena, Gradient, Owner, Parts, Row, Slot, TableRows};
+use crate::simd::simd;
 use candle_core::{Device, Result};
 use rayon::prelude::*;
 use std::sync::{Mutex, MutexGuard};
@@ -325,7 +326,7 @@ pub(super) fn squares(values: &[f32]) -> f64 {
 }
 
 fn sum_of_squares(values: &[f32]) -> f64 {
-    pulp::Arch::new().dispatch(
+    simd(
         #[inline(always)]
         || {
             let mut lanes = [0.0f64; 16];

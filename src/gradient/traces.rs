@@ -2,6 +2,7 @@
 
 use super::gramian::{SPAN, add, slice_products, sum_up};
 use super::{Arena, Parts, Row, Rows};
+use crate::simd::simd;
 use rayon::prelude::*;
 
 /// A trace of each gradient row over the steps: `y ← a·y + b·g`, from zeros.
@@ -23,7 +24,7 @@ struct Span<'a> {
 /// Puts the new traces of all rows in place of the gradients, and multiplies them while they are in the cache.
 fn follow_span(rows: Vec<Span>) -> Vec<f32> {
     let moved = |Span { g, y, factors: [a, b] }| {
-        pulp::Arch::new().dispatch(
+        simd(
             #[inline(always)]
             || g.iter_mut().zip(y).for_each(|(g, y)| *g = a * y + b * *g),
         );

@@ -1,5 +1,7 @@
 //! The arithmetic of one AdamW update, number by number.
 
+use crate::simd::simd;
+
 /// Calls `f` with the weighted sum of the sources, `len` numbers each; zeros if there is none.
 pub(super) fn combine<'a>(sources: impl Iterator<Item = (&'a [f32], f32)>, len: usize, f: impl FnOnce(&[f32])) {
     let mut sources = sources.peekable();
@@ -14,7 +16,7 @@ pub(super) fn combine<'a>(sources: impl Iterator<Item = (&'a [f32], f32)>, len: 
 }
 
 fn add_scaled(sum: &mut [f32], row: &[f32], weight: f32) {
-    pulp::Arch::new().dispatch(
+    simd(
         #[inline(always)]
         || {
             for (sum, value) in sum.iter_mut().zip(row) {
@@ -36,10 +38,10 @@ pub(super) struct Numbers {
 }
 
 pub(super) fn update(p: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32], n: Numbers) {
-    pulp::Arch::new().dispatch(
+    simd(
         #[inline(always)]
         || {
-            for (((p, m), v), g) in p.iter_mut().zip(m).zip(v).zip(g) {
+            for (((p, m), v), g) in p.iter_mut().zip(&mut *m).zip(&mut *v).zip(g) {
                 let g = g * n.scale;
                 *m += (1.0 - n.b1) * (g - *m);
                 *v = n.b2 * *v + (1.0 - n.b2) * g * g;

@@ -4,12 +4,13 @@
 use super::attention_head::{Head, HeadGradients, Scores};
 use super::buffers::Buffer;
 use super::composed;
-use super::kernel::{simd, slice, tensor, view};
+use super::kernel::{slice, tensor, view};
 use super::matmul::{self, Matrix};
 use super::number::Number;
 use super::random::Dropout;
 use super::relative;
 use crate::gradient::{Parameter, Recorder};
+use crate::simd::simd;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 use std::sync::Mutex;

@@ -1,12 +1,12 @@
 //! Attention of one head within one sequence, by blocks of queries; one thread.
 
 use super::buffers::Buffer;
-use super::kernel::simd;
 use super::math::exp;
 use super::matmul::{Left, Matrix, Right};
 use super::number::Number;
 use super::random::Dropout;
 use super::relative;
+use crate::simd::simd;
 
 /// Queries whose scores are computed at a time.
 const QUERIES: usize = 64;

@@ -1,6 +1,6 @@
 //! Rows of a packed batch in blocks, each the work of one thread.
 
-use super::kernel::simd;
+use crate::simd::simd;
 use rayon::prelude::*;
 use std::ops::Range;
 

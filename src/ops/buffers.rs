@@ -12,10 +12,10 @@ type Shelf<T> = Vec<Vec<T>>;
 
 /// A type of numbers that buffers hold.
 pub trait Pooled: Copy + Default + Send + Sync + 'static {
-    /// Where its freed vectors wait.
+    /// Where freed vectors wait for any thread.
     fn shared() -> &'static Mutex<Shelf<Self>>;
 
-    /// Where small ones wait for the thread that freed them.
+    /// Where some small ones wait for the thread that freed them.
     fn own() -> &'static LocalKey<RefCell<Shelf<Self>>>;
 }
 
@@ -53,11 +53,37 @@ const SMALL: usize = 1 << 15;
 /// Small vectors that a thread keeps for itself.
 const OWN: usize = 64;
 
-/// Calls `f` with the shelf for vectors of `room` numbers.
-fn with_shelf<T: Pooled, R>(room: usize, f: impl FnOnce(&mut Shelf<T>) -> R) -> R {
-    match room {
-        ..SMALL => T::own().with_borrow_mut(f),
-        _ => f(&mut T::shared().lock().unwrap_or_else(PoisonError::into_inner)),
+/// Calls `f` with the shelf that all threads share.
+fn with_shared<T: Pooled, R>(f: impl FnOnce(&mut Shelf<T>) -> R) -> R {
+    f(&mut T::shared().lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A vector of `room` numbers or somewhat more.
+fn take<T: Pooled>(room: usize) -> Option<Vec<T>> {
+    let from = |shelf: &mut Shelf<T>| {
+        let first = shelf.partition_point(|values| values.len() < room);
+        (shelf.get(first)?.len() <= 2 * room).then(|| shelf.remove(first))
+    };
+    let own = if room < SMALL { T::own().with_borrow_mut(from) } else { None };
+    own.or_else(|| with_shared(from))
+}
+
+/// Puts a vector where it belongs. What is too much for a thread is for all: what one allocates another may free.
+fn put<T: Pooled>(values: Vec<T>) {
+    let insert = |shelf: &mut Shelf<T>, values: Vec<T>| {
+        let at = shelf.partition_point(|other| other.len() < values.len());
+        shelf.insert(at, values);
+    };
+    let too_much = if values.len() < SMALL {
+        T::own().with_borrow_mut(|shelf| {
+            insert(shelf, values);
+            if shelf.len() > OWN { shelf.pop() } else { None }
+        })
+    } else {
+        Some(values)
+    };
+    if let Some(values) = too_much {
+        with_shared(|shelf| insert(shelf, values));
     }
 }
 
@@ -66,11 +92,7 @@ impl<T: Pooled> Buffer<T> {
     pub fn stale(len: usize) -> Self {
         // Lengths of one step and the next differ by a few tokens: rounded up they share their memory.
         let room = len.next_multiple_of((len.next_power_of_two() / 8).max(64)) + LINE / size_of::<T>();
-        let freed = with_shelf(room, |shelf: &mut Shelf<T>| {
-            let first = shelf.partition_point(|values| values.len() < room);
-            (shelf.get(first)?.len() <= 2 * room).then(|| shelf.remove(first))
-        });
-        let values = freed.unwrap_or_else(|| vec![T::default(); room]);
+        let values = take(room).unwrap_or_else(|| vec![T::default(); room]);
         let start = values.as_ptr().align_offset(LINE);
         Self { values, start, len }
     }
@@ -85,14 +107,7 @@ impl<T: Pooled> Buffer<T> {
 
 impl<T: Pooled> Drop for Buffer<T> {
     fn drop(&mut self) {
-        let values = std::mem::take(&mut self.values);
-        with_shelf(values.len(), |shelf| {
-            let at = shelf.partition_point(|other| other.len() < values.len());
-            shelf.insert(at, values);
-            if shelf.first().is_some_and(|smallest| smallest.len() < SMALL) {
-                shelf.truncate(OWN);
-            }
-        });
+        put(std::mem::take(&mut self.values));
     }
 }
 
@@ -114,7 +129,7 @@ impl<T: Pooled> DerefMut for Buffer<T> {
 pub fn release() {
     fn empty<T: Pooled>() {
         T::own().take();
-        T::shared().lock().unwrap_or_else(PoisonError::into_inner).clear();
+        with_shared(Shelf::<T>::clear);
     }
     empty::<f32>();
     empty::<bf16>();

@@ -1,5 +1,6 @@
 //! What the CPU kernels share: slices of tensors, rows in parallel.
 
+use crate::simd::simd;
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor};
 use rayon::prelude::*;
 use std::ops::Deref;
@@ -71,12 +72,6 @@ pub fn for_rows(out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + S
             || f(chunk * rows, out),
         )
     });
-}
-
-/// Runs `f` compiled for the widest vectors that this processor has; everything in it must be inlined.
-#[inline(always)]
-pub fn simd<R>(f: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(f)
 }
 
 /// Adds the column sums of `rows` (each as wide as `out`) to `out`.

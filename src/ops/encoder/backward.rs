@@ -4,11 +4,11 @@ use super::numbers::LayerNumbers;
 use super::{Dense, Kept, Layer};
 use crate::gradient::{Parameter, Recorder};
 use crate::ops::buffers::Buffer;
-use crate::ops::kernel::simd;
 use crate::ops::linear::record_weight;
 use crate::ops::matmul::{self, Left, Matrix};
 use crate::ops::number::{Number, widen};
 use crate::ops::random::Dropout;
+use crate::simd::simd;
 use candle_core::Result;
 use rayon::prelude::*;
 

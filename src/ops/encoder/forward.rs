@@ -3,10 +3,10 @@
 use super::numbers::{LayerNumbers, NormNumbers};
 use super::{Kept, Layer};
 use crate::ops::buffers::Buffer;
-use crate::ops::kernel::simd;
 use crate::ops::matmul::{self, Left, Matrix};
 use crate::ops::number::Number;
 use crate::ops::random::Dropout;
+use crate::simd::simd;
 use candle_core::Result;
 use rayon::prelude::*;
 

@@ -230,32 +230,63 @@ pub unsafe fn round_past_caches(from: &[f32], to: &mut [u16]) {
     _mm_sfence();
 }
 
-/// Copies rows of `width` numbers past the caches, as [`round_past_caches`], to rows `step` apart.
+/// Rounds rows of `width` numbers to `near`, row after row, and to rows `step` apart at `far`, past the caches as
+/// [`round_past_caches`].
 ///
 /// # Safety
-/// The processor must have the instructions; `to` must have room for whole rows.
+/// The processor must have the instructions; `near` must be as long as `from`, and `far` have room for whole rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-pub unsafe fn copy_rows_past_caches(from: &[u16], width: usize, to: *mut u16, step: usize) {
-    for (row, from) in from.chunks_exact(width).enumerate() {
+pub unsafe fn round_rows_past_caches(from: &[f32], width: usize, near: &mut [u16], far: *mut u16, step: usize) {
+    for (row, (from, near)) in from.chunks_exact(width).zip(near.chunks_exact_mut(width)).enumerate() {
         // SAFETY: the row has room; lines begin at multiples of 64 bytes and have 32 numbers, as their sources.
         unsafe {
-            let to = std::slice::from_raw_parts_mut(to.add(row * step), width);
-            let head = to.as_ptr().align_offset(64).min(width);
-            let (to_lines, to_last) = to[head..].as_chunks_mut::<32>();
-            let (lines, last) = from[head..].as_chunks::<32>();
-            for (to, line) in to_lines.iter_mut().zip(lines) {
-                _mm512_stream_si512(to.as_mut_ptr().cast(), _mm512_loadu_si512(line.as_ptr().cast()));
+            let far = std::slice::from_raw_parts_mut(far.add(row * step), width);
+            let head = far.as_ptr().align_offset(64).min(width);
+            let (near_first, near_rest) = near.split_at_mut(head);
+            let (near_lines, near_last) = near_rest.as_chunks_mut::<32>();
+            let (far_lines, far_last) = far[head..].as_chunks_mut::<32>();
+            let (sources, last) = from[head..].as_chunks::<32>();
+            for ((near, far), source) in near_lines.iter_mut().zip(far_lines).zip(sources) {
+                let (low, high) = (_mm512_loadu_ps(source.as_ptr()), _mm512_loadu_ps(source.as_ptr().add(16)));
+                let rounded = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+                _mm512_storeu_si512(near.as_mut_ptr().cast(), rounded);
+                _mm512_stream_si512(far.as_mut_ptr().cast(), rounded);
             }
             // Rows that are whole lines have neither.
             if !last.is_empty() {
-                to_last.copy_from_slice(last);
+                round(last, near_last);
+                far_last.copy_from_slice(near_last);
             }
             if head > 0 {
-                to[..head].copy_from_slice(&from[..head]);
+                round(&from[..head], near_first);
+                far[..head].copy_from_slice(near_first);
             }
         }
     }
     // Once: a fence waits for all lines that are under way.
+    _mm_sfence();
+}
+
+/// Copies rows of `width` numbers past the caches to rows `step` apart.
+///
+/// # Safety
+/// The processor must have the instructions; `to` must have room for whole rows.
+#[target_feature(enable = "avx512f")]
+pub unsafe fn copy_rows_past_caches(from: &[f32], width: usize, to: *mut f32, step: usize) {
+    for (row, from) in from.chunks_exact(width).enumerate() {
+        // SAFETY: the row has room; lines begin at multiples of 64 bytes and have 16 numbers, as their sources.
+        unsafe {
+            let to = std::slice::from_raw_parts_mut(to.add(row * step), width);
+            let head = to.as_ptr().align_offset(64).min(width);
+            let (to_lines, to_last) = to[head..].as_chunks_mut::<16>();
+            let (lines, last) = from[head..].as_chunks::<16>();
+            for (to, line) in to_lines.iter_mut().zip(lines) {
+                _mm512_stream_ps(to.as_mut_ptr(), _mm512_loadu_ps(line.as_ptr()));
+            }
+            to_last.copy_from_slice(last);
+            to[..head].copy_from_slice(&from[..head]);
+        }
+    }
     _mm_sfence();
 }
 

@@ -186,7 +186,7 @@ pub unsafe fn transpose(rows: &[[u32; 16]; 16], out: *mut u32, step: usize) {
 /// The columns of sixteen rows of words.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn transposed(rows: [__m512i; 16]) -> [__m512i; 16] {
+pub fn transposed(rows: [__m512i; 16]) -> [__m512i; 16] {
     // Groups of four rows: vector 4g + c holds, in its quarter q, column 4q + c of rows 4g to 4g + 3.
     let mut groups = [_mm512_setzero_si512(); 16];
     for g in 0..4 {

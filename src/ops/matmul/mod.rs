@@ -15,6 +15,8 @@ mod pack;
 mod portable;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod tile_products;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx512::{round, round_past_caches};
@@ -22,8 +24,8 @@ pub use avx512::{round, round_past_caches};
 pub use apart::products_apart;
 
 use super::buffers::Buffer;
-use super::kernel::simd;
 use super::number::{Number, Precision, widen};
+use crate::simd::simd;
 use kernels::Kernel;
 use std::marker::PhantomData;
 use std::ops::Range;

@@ -3,8 +3,8 @@
 use super::kernels::Kernel;
 use super::{Matrix, Words};
 use crate::ops::buffers::Buffer;
-use crate::ops::kernel::simd;
 use crate::ops::number::Number;
+use crate::simd::simd;
 use rayon::prelude::*;
 
 /// Words from which panels are laid out by several threads.

@@ -150,11 +150,14 @@ fn a_part_of_a_product_is_that_part() {
 /// of the results in f64.
 #[test]
 fn products_apart_are_those_of_each_task_and_their_inner_products_fit() {
-    let cases: [(usize, usize, &[Range<usize>]); 4] = [
+    let many: Vec<Range<usize>> = (0..20).map(|task| 6 * task..6 * task + 5).collect();
+    let cases: [(usize, usize, &[Range<usize>]); 6] = [
         (50, 40, &[3..10, 10..50]),
         (200, 500, &[0..30, 31..32, 40..129]),
         (97, 193, &[5..60, 0..4, 70..71, 60..70, 90..128]),
         (1, 1, &[0..1, 1..3]),
+        (96, 288, &many),
+        (50, 41, &many),
     ];
     for (outputs, inputs, spans) in cases {
         let tokens = 130;
