@@ -9,7 +9,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 use mtl_zoo::catalog::Catalog;
 use mtl_zoo::hub::{HubOptions, resolve_backbone};
 use mtl_zoo::recipe::{Override, Recipe, RecipeSource};
-use mtl_zoo::train::{LearningRate, Prepared, Trainer};
+use mtl_zoo::train::{LearningRate, Prepared, Trainer, peak_memory};
 use serde_json::json;
 use std::path::Path;
 use std::time::Instant;
@@ -54,6 +54,7 @@ fn main() {
             "examples_per_second": examples as f64 / seconds,
             "tokens_per_second": tokens as f64 / seconds,
             "seconds_per_step": seconds / steps as f64,
+            "peak_bytes": peak_memory(),
         })
     );
 }

@@ -11,7 +11,7 @@ b  joint training on eight real tasks, examples a second; PyTorch as its users w
 c  the same step with every task's gradient kept apart and their Gramian, 2 to 16 tasks; PyTorch: one backward a task;
    TorchJD: `mtl_backward` and UPGrad on the shared parameters, bf16 autocast as PyTorch
 d  cost a token by tokens a step, by length, and by number of tasks
-e  peak memory of a
+e  peak memory of a and b
 f  seconds from the start of `mtl-zoo finetune` to the end of its first step, tokens cached
 g  answers of all heads of CHECKPOINT: milliseconds for one text, texts a second for 10,000; PyTorch and ONNX Runtime
 
@@ -131,16 +131,19 @@ def mix_recipe(args, folder):
     return path
 
 
+def mix_sides(args, folder):
+    """Commands that train on the real tasks."""
+    own = [bench("mix"), mix_recipe(args, pathlib.Path(folder)), "--threads", THREADS]
+    torch = ["--data", str(args.data), "--backbone", str(args.backbone)]
+    return {"ours_f32": [*own, "--set", "training.dtype=f32"], "ours": [*own, "--set", "training.dtype=bf16"],
+            "torch_f32": worker("mix", *torch), "torch_bf16": worker("mix", "--bf16", *torch),
+            "torch_f32_grouped": worker("mix", "--grouped", *torch),
+            "torch_bf16_grouped": worker("mix", "--bf16", "--grouped", *torch)}
+
+
 def part_b(args):
     with tempfile.TemporaryDirectory() as folder:
-        recipe = mix_recipe(args, pathlib.Path(folder))
-        own = [bench("mix"), recipe, "--threads", THREADS]
-        torch = ["--data", str(args.data), "--backbone", str(args.backbone)]
-        sides = {"ours_f32": [*own, "--set", "training.dtype=f32"], "ours": [*own, "--set", "training.dtype=bf16"],
-                 "torch_f32": worker("mix", *torch), "torch_bf16": worker("mix", "--bf16", *torch),
-                 "torch_f32_grouped": worker("mix", "--grouped", *torch),
-                 "torch_bf16_grouped": worker("mix", "--bf16", "--grouped", *torch)}
-        values = in_turn(sides, args.rounds, "examples_per_second")
+        values = in_turn(mix_sides(args, folder), args.rounds, "examples_per_second")
     result = medians(values)
     best = max((name for name in result if name.startswith("torch")), key=result.get)
     result["torch_best"] = result[best]
@@ -185,7 +188,9 @@ def part_d(args):
 def part_e(args):
     sides = {"ours_f32": ours("--dtype", "f32", "--steps", 4), "ours": ours("--dtype", "bf16", "--steps", 4),
              "torch_f32": worker("step", "--steps", "4"), "torch_bf16": worker("step", "--bf16", "--steps", "4")}
-    return {name: value / 2**20 for name, value in medians(in_turn(sides, 1, "peak_bytes")).items()}
+    with tempfile.TemporaryDirectory() as folder:
+        sides |= {f"mix_{name}": command for name, command in mix_sides(args, folder).items() if "grouped" not in name}
+        return {name: value / 2**20 for name, value in medians(in_turn(sides, 1, "peak_bytes")).items()}
 
 
 def part_f(args):

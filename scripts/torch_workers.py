@@ -126,7 +126,8 @@ class AllHeads(torch.nn.Module):
         super().__init__()
         names = json.loads((folder / "mtl_zoo.json").read_text(encoding="utf-8"))["heads"]
         weights = load_file(folder / "model.safetensors")
-        self.trunk = AutoModel.from_pretrained(folder, attn_implementation="sdpa", add_pooling_layer=False)
+        # In f32 as ours, whatever the checkpoint keeps.
+        self.trunk = AutoModel.from_pretrained(folder, attn_implementation="sdpa", add_pooling_layer=False).float()
         self.weight = torch.nn.Parameter(torch.cat([weights[f"heads.{name}.weight"] for name in names]).float())
         self.bias = torch.nn.Parameter(torch.cat([weights[f"heads.{name}.bias"] for name in names]).float())
 

@@ -68,7 +68,11 @@ impl Drops {
                 [sums[0][lane], sums[1][lane]] = add([sums[0][lane], sums[1][lane]], &row[lane]);
             }
         }
-        std::array::from_fn(|lane| kept(sums[0][lane], sums[1][lane], self.leak, self.draw(place + lane as u64)))
+        let mut out = [0.0; LANES];
+        for (lane, out) in out.iter_mut().enumerate() {
+            *out = kept(sums[0][lane], sums[1][lane], self.leak, self.draw(place + lane as u64));
+        }
+        out
     }
 }
 

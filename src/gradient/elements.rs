@@ -1,11 +1,15 @@
 //! Gradient rows combined number by number.
 
-use super::{Gradient, Parts, Rows};
+use super::row::widen;
+use super::{Gradient, Parts, Row, Rows};
+use crate::simd::simd;
 use half::bf16;
 use rayon::prelude::*;
 
-/// Numbers of each row that one thread handles at a time.
-const CHUNK: usize = 1 << 12;
+/// Numbers of each row that are combined at a time: of sixteen rows they stay in a core's own caches.
+const CHUNK: usize = 1 << 10;
+/// Numbers that one thread handles at a time.
+const SPAN: usize = 16 * CHUNK;
 
 impl Rows {
     /// Replaces the rows that were used by one, the first of them: `f(first place in the arena, the rows' numbers from there
@@ -14,24 +18,35 @@ impl Rows {
         self.forget_products();
         let used = self.used();
         let Some((&target, others)) = used.split_first() else { return };
+        let mut combined = std::mem::replace(&mut self.shared[target], Row::F32(Vec::new()));
         for (part, range) in parts.ranges() {
-            let mut combined = vec![0.0f32; range.len()];
-            combined.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, out)| {
-                let first = range.start + chunk * CHUNK;
-                let mut rows = vec![0.0; used.len() * out.len()];
-                for (&row, scaled) in used.iter().zip(rows.chunks_exact_mut(out.len())) {
-                    self.shared[row].add_to(first..first + out.len(), weights[*part][row], scaled);
-                }
-                let rows: Vec<&[f32]> = rows.chunks_exact(out.len()).collect();
-                f[*part](first as u64, &rows, out);
-            });
-            match self.shared[target].part(range.clone()) {
-                Gradient::F32(values) => values.copy_from_slice(&combined),
-                Gradient::Bf16(values) => {
-                    values.iter_mut().zip(combined).for_each(|(value, sum)| *value = bf16::from_f32(sum));
-                }
+            let others: Vec<_> = others.iter().map(|&row| (&self.shared[row], weights[*part][row])).collect();
+            let (weight, f) = (weights[*part][target], &f[*part]);
+            // The first row's numbers make place for those that come of all.
+            match combined.part(range.clone()) {
+                Gradient::F32(values) => values.par_chunks_mut(SPAN).enumerate().for_each(|(span, values)| {
+                    let mut rows = vec![0.0; (others.len() + 1) * CHUNK];
+                    for (chunk, out) in values.chunks_mut(CHUNK).enumerate() {
+                        let first = range.start + span * SPAN + chunk * CHUNK;
+                        let rows = &mut rows[..(others.len() + 1) * out.len()];
+                        copy_scaled(out, weight, &mut rows[..out.len()]);
+                        combine_others(&others, first, rows, f, out);
+                    }
+                }),
+                Gradient::Bf16(values) => values.par_chunks_mut(SPAN).enumerate().for_each(|(span, values)| {
+                    let (mut rows, mut out) = (vec![0.0; (others.len() + 1) * CHUNK], vec![0.0; CHUNK]);
+                    for (chunk, values) in values.chunks_mut(CHUNK).enumerate() {
+                        let first = range.start + span * SPAN + chunk * CHUNK;
+                        let (rows, out) = (&mut rows[..(others.len() + 1) * values.len()], &mut out[..values.len()]);
+                        widen(values, out);
+                        copy_scaled(out, weight, &mut rows[..values.len()]);
+                        combine_others(&others, first, rows, f, out);
+                        values.iter_mut().zip(out).for_each(|(value, sum)| *value = bf16::from_f32(*sum));
+                    }
+                }),
             }
         }
+        self.shared[target] = combined;
         for (table, part) in parts.tables().iter().enumerate() {
             let own = &self.tables[target][table];
             let (offset, width) = (own.table().offset, own.table().width);
@@ -60,4 +75,42 @@ impl Rows {
             self.tables[row].iter_mut().for_each(super::TableRows::clear);
         }
     }
+}
+
+/// Puts the others' numbers from place `first` on behind those of the first row, and combines them.
+fn combine_others(
+    others: &[(&Row, f32)],
+    first: usize,
+    rows: &mut [f32],
+    f: impl Fn(u64, &[&[f32]], &mut [f32]),
+    out: &mut [f32],
+) {
+    let len = out.len();
+    for ((row, weight), scaled) in others.iter().zip(rows.chunks_exact_mut(len).skip(1)) {
+        match row.as_f32(first..first + len) {
+            Some(numbers) => copy_scaled(numbers, *weight, scaled),
+            None => {
+                row.copy(first..first + len, scaled);
+                if *weight != 1.0 {
+                    scale(scaled, *weight);
+                }
+            }
+        }
+    }
+    let rows: Vec<&[f32]> = rows.chunks_exact(len).collect();
+    f(first as u64, &rows, out);
+}
+
+fn copy_scaled(from: &[f32], weight: f32, to: &mut [f32]) {
+    to.copy_from_slice(from);
+    if weight != 1.0 {
+        scale(to, weight);
+    }
+}
+
+fn scale(numbers: &mut [f32], weight: f32) {
+    simd(
+        #[inline(always)]
+        || numbers.iter_mut().for_each(|number| *number *= weight),
+    );
 }

@@ -66,31 +66,40 @@ pub(super) fn add_weighted(rows: &[(&Row, f32)], range: Range<usize>, sum: &mut 
     );
 }
 
+fn blend<T: Copy>(values: &[T], [a, b]: [f32; 2], y: &mut [f32], widen: impl Fn(T) -> f32) {
+    simd(
+        #[inline(always)]
+        || y.iter_mut().zip(values).for_each(|(y, &g)| *y = a * *y + b * widen(g)),
+    );
+}
+
+#[inline(always)]
+fn add_four<T: Copy>(
+    sum: &mut [f32],
+    [a, b, c, d]: [&[T]; TOGETHER],
+    [wa, wb, wc, wd]: [f32; TOGETHER],
+    widen: &impl Fn(T) -> f32,
+) {
+    for ((((sum, &a), &b), &c), &d) in sum.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+        *sum += (wa * widen(a) + wb * widen(b)) + (wc * widen(c) + wd * widen(d));
+    }
+}
+
 #[inline(always)]
 fn add_in_groups<T: Copy>(rows: &[(&[T], f32)], sum: &mut [f32], widen: impl Fn(T) -> f32) {
     let (groups, rest) = rows.as_chunks::<TOGETHER>();
-    for (index, &[(a, wa), (b, wb), (c, wc), (d, wd)]) in groups.iter().enumerate() {
+    for (index, group) in groups.iter().enumerate() {
         let next = groups.get(index + 1).map(|next| next.map(|(row, _)| row));
-        let mut blocks = 0..;
-        let mut add = |sum: &mut [f32], [a, b, c, d]: [&[T]; TOGETHER]| {
-            // Rows come from memory: those that are next are on their way meanwhile.
-            let first = blocks.next().unwrap_or(0) * BLOCK;
-            next.iter().flatten().for_each(|row| prefetch(&row[first..]));
-            for ((((sum, &a), &b), &c), &d) in sum.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-                *sum += (wa * widen(a) + wb * widen(b)) + (wc * widen(c) + wd * widen(d));
-            }
-        };
+        let weights = group.map(|(_, weight)| weight);
         let (sums, last_sums) = sum.as_chunks_mut::<BLOCK>();
-        let ([a, b, c, d], last) = {
-            let cut = [a, b, c, d].map(|row| row.as_chunks::<BLOCK>());
-            (cut.map(|(blocks, _)| blocks), cut.map(|(_, last)| last))
-        };
-        for ((((sum, a), b), c), d) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-            add(sum, [a, b, c, d]);
+        let cut = group.map(|(row, _)| row.as_chunks::<BLOCK>());
+        let [a, b, c, d] = cut.map(|(blocks, _)| blocks);
+        for (index, ((((sum, a), b), c), d)) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d).enumerate() {
+            // Rows come from memory: those that are next are on their way meanwhile.
+            next.iter().flatten().for_each(|row| prefetch(&row[index * BLOCK..]));
+            add_four(sum, [a, b, c, d], weights, &widen);
         }
-        if !last_sums.is_empty() {
-            add(last_sums, last);
-        }
+        add_four(last_sums, cut.map(|(_, last)| last), weights, &widen);
     }
     for (row, weight) in rest {
         for (sum, &value) in sum.iter_mut().zip(*row) {
@@ -138,6 +147,14 @@ impl Row {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// `y ← a·y + b·` a range of it.
+    pub(super) fn blend(&self, range: Range<usize>, [a, b]: [f32; 2], y: &mut [f32]) {
+        match self {
+            Self::F32(values) => blend(&values[range], [a, b], y, |x| x),
+            Self::Bf16(values) => blend(&values[range], [a, b], y, |x| f32::from_bits(u32::from(x.to_bits()) << 16)),
+        }
     }
 
     /// Adds `weight` times a range of it to `sum`.

@@ -43,9 +43,9 @@ impl MemoryPlan {
             Some(Needs::Traces | Needs::Squares) => tasks * arena.shared_len(),
             _ => 0,
         };
-        // As the trainer lays them out: the joint gradient and traces stay in f32.
+        // As the trainer lays them out: the joint gradient stays in f32.
         let rows_in_bf16 = match (training.dtype, needs) {
-            (TrainingDtype::F32 | TrainingDtype::F16, _) | (_, Some(Needs::Traces)) => 0,
+            (TrainingDtype::F32 | TrainingDtype::F16, _) => 0,
             (TrainingDtype::Bf16, Some(needs)) if needs.reads_gradients() => rows,
             (TrainingDtype::Bf16, _) => rows - 1,
         };

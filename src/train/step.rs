@@ -165,6 +165,9 @@ impl Trainer {
         let shared = if shared < 0.0 { 0.0 } else { shared };
         let gradient_norm = (shared + heads_square).sqrt();
         if !gradient_norm.is_finite() {
+            if let History::Traces(traces) = &mut self.history {
+                traces.keep(&mut rows);
+            }
             drop(rows);
             return Err(self.blame(done, &pieces));
         }

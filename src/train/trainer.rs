@@ -88,8 +88,10 @@ impl Trainer {
             false => gradient_rows(recipe).max(recipe.tasks.len()),
         };
         let store = match training.dtype {
-            // Small changes of a trace are lost in bf16.
-            TrainingDtype::Bf16 if balance.needs() == Needs::Traces => GradientStore::new(model.arena(), rows),
+            // Traces, which are f32, go back to a device in the gradients' place.
+            TrainingDtype::Bf16 if balance.needs() == Needs::Traces && !model.device().is_cpu() => {
+                GradientStore::new(model.arena(), rows)
+            }
             TrainingDtype::Bf16 if reads_gradients => GradientStore::in_bf16(model.arena(), rows),
             TrainingDtype::Bf16 => GradientStore::in_bf16_but_first(model.arena(), rows),
             // Those of f16 are too large for it until the loss scale is taken out.
