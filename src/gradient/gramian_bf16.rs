@@ -49,19 +49,17 @@ pub(super) unsafe fn add_products(rows: &[&[bf16]], out: &mut [f32]) {
 unsafe fn tile(left: [&[bf16]; TILE], right: [&[bf16]; TILE]) -> [f32; TILE * TILE] {
     let mut sums = [_mm512_setzero_ps(); TILE * TILE];
     let len = left[0].len();
-    let mut add = |a: [__m512i; TILE], b: [__m512i; TILE]| {
+    let mut add = |a: [__m512bh; TILE], b: [__m512bh; TILE]| {
         for p in 0..TILE {
             for q in 0..TILE {
-                // SAFETY: vectors of the same bits.
-                let [a, b] = unsafe { [std::mem::transmute::<__m512i, __m512bh>(a[p]), std::mem::transmute(b[q])] };
-                sums[p * TILE + q] = _mm512_dpbf16_ps(sums[p * TILE + q], a, b);
+                sums[p * TILE + q] = _mm512_dpbf16_ps(sums[p * TILE + q], a[p], b[q]);
             }
         }
     };
     let whole = len / LANES * LANES;
     for at in (0..whole).step_by(LANES) {
         // SAFETY: all rows have `len` numbers.
-        let load = |row: &[bf16]| unsafe { _mm512_loadu_si512(row.as_ptr().add(at).cast()) };
+        let load = |row: &[bf16]| unsafe { words(_mm512_loadu_si512(row.as_ptr().add(at).cast())) };
         add(
             [load(left[0]), load(left[1]), load(left[2]), load(left[3])],
             [load(right[0]), load(right[1]), load(right[2]), load(right[3])],
@@ -70,7 +68,7 @@ unsafe fn tile(left: [&[bf16]; TILE], right: [&[bf16]; TILE]) -> [f32; TILE * TI
     if whole < len {
         let mask = u32::MAX >> (LANES - (len - whole));
         // SAFETY: the mask ends with the rows.
-        let load = |row: &[bf16]| unsafe { _mm512_maskz_loadu_epi16(mask, row.as_ptr().add(whole).cast()) };
+        let load = |row: &[bf16]| unsafe { words(_mm512_maskz_loadu_epi16(mask, row.as_ptr().add(whole).cast())) };
         add(
             [load(left[0]), load(left[1]), load(left[2]), load(left[3])],
             [load(right[0]), load(right[1]), load(right[2]), load(right[3])],
@@ -80,6 +78,14 @@ unsafe fn tile(left: [&[bf16]; TILE], right: [&[bf16]; TILE]) -> [f32; TILE * TI
     // SAFETY: there is room for sixteen.
     unsafe { _mm512_storeu_ps(out.as_mut_ptr(), lane_sums(sums)) };
     out
+}
+
+/// The same bits as pairs of bf16.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn words(bits: __m512i) -> __m512bh {
+    // SAFETY: both are vectors of 64 bytes, of which every pattern is valid.
+    unsafe { std::mem::transmute::<__m512i, __m512bh>(bits) }
 }
 
 /// The sums over the lanes of each of sixteen vectors.
