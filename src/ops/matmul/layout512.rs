@@ -37,6 +37,10 @@ unsafe fn load_pairs<S: Number>(low: *const S, high: Option<*const S>, mask: u16
     }
 }
 
+/// Pairs that go to all panels before the next ones do: their lines of each panel are written whole, one after the other. Panels
+/// are often a power of two long, so that line by line all of them would want the same few places in the caches.
+const PAIRS: usize = 16;
+
 /// Panels of pairs of `depth` rows of `columns` numbers, `row` apart: `[panel][pair][column]`, panels `WIDTH` wide and `words`
 /// long. Columns beyond the last are zeros as far as a vector reaches; pairs beyond the depth are left as they are.
 ///
@@ -50,24 +54,55 @@ pub unsafe fn pair_panels<S: Number, const WIDTH: usize>(
     words: usize,
     out: *mut u32,
 ) {
-    for pair in 0..depth.div_ceil(2) {
-        // SAFETY: rows and columns lie inside the shape.
+    let pairs = depth.div_ceil(2);
+    // Sixteen columns of a pair.
+    let put = |pair: usize, column: usize, vector: __m512i| {
+        // SAFETY: panels are whole.
         unsafe {
-            let low = from.add(2 * pair * row);
-            let high = (2 * pair + 1 < depth).then(|| low.add(row));
-            for column in (0..columns).step_by(16) {
-                let mask = ((1u32 << (columns - column).min(16)) - 1) as u16;
-                let vector = load_pairs(low.add(column), high.map(|high| high.add(column)), mask);
-                let at = |column: usize| out.add((column / WIDTH * words + pair) * WIDTH + column % WIDTH);
-                if WIDTH >= 16 {
-                    _mm512_storeu_si512(at(column).cast(), vector);
-                } else {
-                    _mm256_storeu_si256(at(column).cast(), _mm512_castsi512_si256(vector));
-                    if columns > column + 8 {
-                        _mm256_storeu_si256(at(column + 8).cast(), _mm512_extracti64x4_epi64::<1>(vector));
-                    }
+            let at = |column: usize| out.add((column / WIDTH * words + pair) * WIDTH + column % WIDTH);
+            if WIDTH >= 16 {
+                _mm512_storeu_si512(at(column).cast(), vector);
+            } else {
+                _mm256_storeu_si256(at(column).cast(), _mm512_castsi512_si256(vector));
+                if columns > column + 8 {
+                    _mm256_storeu_si256(at(column + 8).cast(), _mm512_extracti64x4_epi64::<1>(vector));
                 }
             }
+        }
+    };
+    // Words 16 and on of both rows, in turn.
+    let numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    let low_half = _mm512_or_si512(numbers, _mm512_slli_epi32::<16>(_mm512_add_epi32(numbers, _mm512_set1_epi32(32))));
+    let high_half = _mm512_add_epi32(low_half, _mm512_set1_epi32(0x10_0010));
+    for first in (0..pairs).step_by(PAIRS) {
+        let block = first..pairs.min(first + PAIRS);
+        let mut column = 0;
+        // Rows of bf16 two vectors at a time.
+        if S::PRECISION == Precision::Bf16 && 2 * block.end <= depth {
+            while column + 32 <= columns {
+                for pair in block.clone() {
+                    // SAFETY: rows and columns lie inside the shape.
+                    let [low, high] = unsafe {
+                        let low = from.add(2 * pair * row + column);
+                        [low, low.add(row)].map(|from| _mm512_loadu_si512(from.cast()))
+                    };
+                    put(pair, column, _mm512_permutex2var_epi16(low, low_half, high));
+                    put(pair, column + 16, _mm512_permutex2var_epi16(low, high_half, high));
+                }
+                column += 32;
+            }
+        }
+        while column < columns {
+            let mask = ((1u32 << (columns - column).min(16)) - 1) as u16;
+            for pair in block.clone() {
+                // SAFETY: rows and columns lie inside the shape.
+                unsafe {
+                    let low = from.add(2 * pair * row + column);
+                    let high = (2 * pair + 1 < depth).then(|| low.add(row));
+                    put(pair, column, load_pairs(low, high, mask));
+                }
+            }
+            column += 16;
         }
     }
 }
