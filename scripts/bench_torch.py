@@ -17,8 +17,8 @@ g  answers of all heads of CHECKPOINT: milliseconds for one text, texts a second
 
 BACKBONE is all-MiniLM-L6-v2 as the Hub has it (scripts/get_minilm.py), DATA a folder with tweeteval/TASK,
 banking77, clinc150, subjectivity and sentence_polarity as JSON lines with `text` and `label`. The sides run in turn,
-ROUNDS times; ratios are medians over rounds. The floor is the step's arithmetic over the measured rate of matrix
-products, and what the optimizer moves over the measured bandwidth of memory.
+ROUNDS times; ratios are medians over rounds. The floor is the step's arithmetic over the rate of matrix products, and
+what the optimizer moves over the bandwidth of memory, both measured in every round.
 """
 
 import argparse
@@ -98,25 +98,29 @@ def optimizer_bytes():
 def part_a(args):
     sides = {"ours_f32": ours("--dtype", "f32"), "ours": ours("--dtype", "bf16"),
              "torch_f32": worker("step"), "torch_bf16": worker("step", "--bf16")}
-    result = medians(values := in_turn(sides, args.rounds, "seconds"))
-    measured = {dtype: [run(ours("--rate", "--dtype", dtype)) for _ in range(3)] for dtype in ("f32", "bf16")}
-    rates = {dtype: statistics.median(one["flops"] for one in runs) for dtype, runs in measured.items()}
-    bandwidth = statistics.median(one["bytes"] for runs in measured.values() for one in runs)
+    rates, series = {"f32": [], "bf16": []}, {name: [] for name in sides}
+    for _ in range(args.rounds):
+        for name, values in in_turn(sides, 1, "seconds").items():
+            series[name] += values
+        for dtype, runs in rates.items():
+            runs.append(run(ours("--rate", "--dtype", dtype)))
+    result = medians(series)
+    bandwidth = statistics.median(one["bytes"] for runs in rates.values() for one in runs)
+    floors = {dtype: [flops(2048, 64) / one["flops"] + optimizer_bytes() / bandwidth for one in runs]
+              for dtype, runs in rates.items()}
     result["torch_best"] = min(result["torch_f32"], result["torch_bf16"])
-    result["floor_f32"], result["floor"] = (
-        flops(2048, 64) / rates[dtype] + optimizer_bytes() / bandwidth for dtype in ("f32", "bf16"))
-    result["products"] = {dtype: flops(2048, 64) / rate for dtype, rate in rates.items()}
+    result["floor_f32"], result["floor"] = (statistics.median(floors[dtype]) for dtype in ("f32", "bf16"))
     result["gigabytes"] = bandwidth / 1e9
-    result["gflops"] = {dtype: rate / 1e9 for dtype, rate in rates.items()}
+    result["gflops"] = {dtype: statistics.median(one["flops"] for one in runs) / 1e9 for dtype, runs in rates.items()}
 
     def ratio(other, own):
-        return statistics.median(b / a for a, b in zip(values[own], values[other]))
+        return statistics.median(b / a for a, b in zip(series[own], series[other]))
 
     result["times_torch_f32"] = ratio("torch_f32", "ours")
     result["times_torch_bf16"] = ratio("torch_bf16", "ours")
     result["f32_times_torch_f32"] = ratio("torch_f32", "ours_f32")
-    result["share_of_floor"] = result["floor"] / result["ours"]
-    result["share_of_floor_f32"] = result["floor_f32"] / result["ours_f32"]
+    for name, floor, own in (("share_of_floor", "bf16", "ours"), ("share_of_floor_f32", "f32", "ours_f32")):
+        result[name] = statistics.median(a / b for a, b in zip(floors[floor], series[own]))
     return result
 
 

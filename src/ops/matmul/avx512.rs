@@ -9,9 +9,6 @@ use std::arch::x86_64::*;
 /// Rows and columns of a tile of the result: 24 vectors of sums, three of the right operand.
 pub const ROWS: usize = 8;
 pub const COLUMNS: usize = 48;
-/// Words of depth after which sums go back to memory, so that the panel in use stays in the nearest caches.
-const DEPTH: usize = 256;
-
 /// Whether this processor has the instructions, and `MTL_ZOO_PORTABLE` is not set: what other processors do can be tried
 /// out on this one.
 pub fn available() -> bool {
@@ -28,6 +25,9 @@ pub fn available() -> bool {
 
 /// How two vectors of words multiply.
 trait Product {
+    /// Words of depth after which sums go back to memory, so that the panel in use stays in the own caches of a core.
+    const DEPTH: usize;
+
     /// `sum + a · b`, lane by lane.
     ///
     /// # Safety
@@ -39,6 +39,8 @@ struct Single;
 struct Pair;
 
 impl Product for Single {
+    const DEPTH: usize = 512;
+
     #[inline]
     #[target_feature(enable = "avx512f")]
     unsafe fn add(sum: __m512, a: __m512i, b: __m512i) -> __m512 {
@@ -47,6 +49,8 @@ impl Product for Single {
 }
 
 impl Product for Pair {
+    const DEPTH: usize = 256;
+
     #[inline]
     #[target_feature(enable = "avx512f,avx512bf16")]
     unsafe fn add(sum: __m512, a: __m512i, b: __m512i) -> __m512 {
@@ -99,7 +103,7 @@ pub unsafe fn multiply(
 unsafe fn panels<P: Product>((rows, columns, depth): (usize, usize, usize), left: Left, right: *const u32, out: Out) {
     let mut first = 0;
     loop {
-        let now = (depth - first).min(DEPTH);
+        let now = (depth - first).min(P::DEPTH);
         for (panel, column) in (0..columns).step_by(COLUMNS).enumerate() {
             let width = (columns - column).min(COLUMNS);
             // SAFETY: panel, column and depth lie inside the shape.

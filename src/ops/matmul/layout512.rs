@@ -37,6 +37,15 @@ unsafe fn load_pairs<S: Number>(low: *const S, high: Option<*const S>, mask: u16
     }
 }
 
+/// Asks for 128 bytes, without waiting for them.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn ask<S>(numbers: *const S) {
+    // It changes nothing but caches, wherever the address is.
+    _mm_prefetch::<_MM_HINT_T0>(numbers.cast());
+    _mm_prefetch::<_MM_HINT_T0>(numbers.cast::<i8>().wrapping_add(64));
+}
+
 /// Pairs that go to all panels before the next ones do: their lines of each panel are written whole, one after the other. Panels
 /// are often a power of two long, so that line by line all of them would want the same few places in the caches.
 const PAIRS: usize = 16;
@@ -84,6 +93,8 @@ pub unsafe fn pair_panels<S: Number, const WIDTH: usize>(
                     // SAFETY: rows and columns lie inside the shape.
                     let [low, high] = unsafe {
                         let low = from.add(2 * pair * row + column);
+                        ask(low.wrapping_add(64));
+                        ask(low.wrapping_add(row + 64));
                         [low, low.add(row)].map(|from| _mm512_loadu_si512(from.cast()))
                     };
                     put(pair, column, _mm512_permutex2var_epi16(low, low_half, high));
@@ -193,6 +204,8 @@ pub unsafe fn column_panel<S: Number, const WIDTH: usize>(
             unsafe {
                 let mut runs = [_mm512_setzero_si512(); 16];
                 for (i, run) in runs.iter_mut().enumerate().take(columns - first) {
+                    // The next sixteen columns come from memory.
+                    ask(from.wrapping_add((first + 16 + i) * column + 2 * word));
                     *run = load_run(from.add((first + i) * column + 2 * word), depth.saturating_sub(2 * word));
                 }
                 for (i, words) in transposed(runs).into_iter().enumerate().take(words - word) {
