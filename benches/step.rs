@@ -1,15 +1,15 @@
 //! Seconds of one training step of MiniLM-L6 on random tokens, as JSON.
 //!
 //!     cargo bench --bench step -- [--tokens N] [--length N] [--tasks N] [--rows] [--dtype f32|bf16|f16] [--dropout P]
-//!                                 [--steps N] [--threads N] [--recompute] [--rate]
+//!                                 [--steps N] [--threads N] [--recompute] [--rate] [--rates]
 //!                                 [--device cpu|cuda|cuda:N] [--base] [--tf32] [--lengths FILE]
 //!     cargo bench --bench step -- --lengths-of RECIPE
 //!
 //! `--rows` keeps every task's gradient apart and takes their Gramian, in every second step; those between are joint, and
-//! `ratio` is the median over pairs of steps. `--rate` measures matrix products and
-//! memory instead. `--base` takes the size of BERT-base. `--lengths` takes a JSON file of lengths, an array a task, and draws the
-//! sequences from those; `--lengths-of` prints such a file of a recipe's training rows. `scripts/bench_torch.py` runs this side by
-//! side with PyTorch.
+//! `ratio` is the median over pairs of steps. `--rate` measures matrix products, whole and in the kernel alone, and memory
+//! instead; `--rates` measures products after every step: `beside` has its seconds and both rates. `--base` takes the size of
+//! BERT-base. `--lengths` takes a JSON file of lengths, an array a task, and draws the sequences from those; `--lengths-of`
+//! prints such a file of a recipe's training rows. `scripts/bench_torch.py` runs this side by side with PyTorch.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -20,7 +20,7 @@ use minilm::{Arguments, CONFIG, Random, base, batch, flops, mixed, model_on, rec
 use mtl_zoo::catalog::{Catalog, ModelSource};
 use mtl_zoo::device::{DeviceChoice, describe};
 use mtl_zoo::hub::{HubOptions, resolve_backbone};
-use mtl_zoo::ops::{Precision, product_rate};
+use mtl_zoo::ops::{Precision, gemm_rate, kernel_rate};
 use mtl_zoo::recipe::{Recipe, RecipeSource, Training, TrainingDtype};
 use mtl_zoo::train::{Prepared, Trainer, peak_memory};
 use rayon::prelude::*;
@@ -82,12 +82,12 @@ fn main() {
     let dtype = dtype(&arguments.value("--dtype", "bf16".to_owned()));
     let threads = arguments.value("--threads", 0usize);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().unwrap();
+    let precision = if dtype == TrainingDtype::F32 { Precision::F32 } else { Precision::Bf16 };
     if arguments.flag("--rate") {
-        let precision = if dtype == TrainingDtype::F32 { Precision::F32 } else { Precision::Bf16 };
-        println!("{}", json!({"flops": product_rate(precision), "bytes": memory_rate()}));
+        println!("{}", json!({"flops": kernel_rate(precision), "gemm": gemm_rate(precision), "bytes": memory_rate()}));
         return;
     }
-    let rows = arguments.flag("--rows");
+    let (rows, rates) = (arguments.flag("--rows"), arguments.flag("--rates"));
     let training = Training {
         dtype,
         recompute: arguments.flag("--recompute"),
@@ -102,7 +102,7 @@ fn main() {
     let mut trainer = Trainer::new(model_on(&device, &config, tasks, arguments.value("--dropout", 0.1)), &recipe);
     let mut random = Random(2);
     let (mut seconds, mut joint, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut counted, mut arithmetic) = (0.0, 0.0);
+    let (mut counted, mut arithmetic, mut beside) = (0.0, 0.0, Vec::new());
     for step in 0..if rows { 2 * steps } else { steps } + 2 {
         let batch = [match &lengths {
             Some(lengths) => mixed(tokens, lengths, &mut random),
@@ -123,6 +123,9 @@ fn main() {
             counted += batch[0].packed.tokens() as f64;
             arithmetic += flops(trainer.layout(), &batch[0]);
         }
+        if rates {
+            beside.push([now, gemm_rate(precision), kernel_rate(precision)]);
+        }
     }
     let steps = seconds.len() as f64;
     let best = seconds.iter().copied().fold(f64::INFINITY, f64::min);
@@ -136,6 +139,7 @@ fn main() {
             "best": best,
             "joint": median_of(joint),
             "ratio": median_of(ratios),
+            "beside": beside,
             "tokens_per_second": counted / steps / median,
             "flops_per_second": arithmetic / steps / median,
         })

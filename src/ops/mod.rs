@@ -42,7 +42,7 @@ pub use encoder::{Dense, EncoderLayer, FixedOperands, LayerOptions, Norm, encode
 pub use layer_norm::layer_norm;
 pub use linear::linear;
 pub use losses::{CrossEntropy, IGNORE, bce_with_logits, cross_entropy, mse};
-pub use matmul::product_rate;
+pub use matmul::{gemm_rate, kernel_rate};
 pub use number::Precision;
 pub use pooling::{PoolKind, pool};
 pub use random::{Dropout, Noise, philox};

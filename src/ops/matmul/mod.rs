@@ -13,6 +13,7 @@ mod kernels;
 mod layout512;
 mod pack;
 mod portable;
+mod rate;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
@@ -22,6 +23,7 @@ mod tile_products;
 pub use avx512::{round, round_past_caches};
 
 pub use apart::products_apart;
+pub use rate::{gemm_rate, kernel_rate};
 
 use super::buffers::Buffer;
 use super::number::{Number, Precision, widen};
@@ -337,27 +339,4 @@ pub fn parallel_product<A: Number, B: Number, O: Number>(
         left.times(&right, &mut sums, columns, keep);
         O::round_past_caches(&sums, out);
     });
-}
-
-/// Floating-point operations a second that matrix products reach on all threads, at the size of a small encoder's layer.
-/// Measures for about half a second; the floor that the layers of a training step are compared with.
-pub fn product_rate(precision: Precision) -> f64 {
-    use rayon::prelude::*;
-    use std::time::{Duration, Instant};
-    let (rows, columns, depth) = (block_rows(), 1536, 384);
-    let numbers = |len: usize| (0..len).map(|i| (i % 7) as f32 * 0.1).collect::<Vec<f32>>();
-    let (a, b) = (numbers(rows * depth), numbers(depth * columns));
-    let right = Right::new(Matrix::new(&b[..], columns), depth, columns, precision);
-    let run = |_| {
-        let _ready = ready(precision);
-        let left = Left::new(Matrix::new(&a[..], depth), rows, depth, precision);
-        let mut out = Buffer::<f32>::stale(rows * columns);
-        let (start, mut count) = (Instant::now(), 0);
-        while start.elapsed() < Duration::from_millis(500) {
-            left.times(&right, &mut out, columns, false);
-            count += 1;
-        }
-        count as f64 * (2 * rows * columns * depth) as f64 / start.elapsed().as_secs_f64()
-    };
-    (0..rayon::current_num_threads()).into_par_iter().with_max_len(1).map(run).sum()
 }

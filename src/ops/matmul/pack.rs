@@ -48,8 +48,9 @@ fn right_panels<S: Number, const COLUMNS: usize>(
 ) -> Buffer<u32> {
     let (words, panels) = (kernel.words(depth), columns.div_ceil(COLUMNS));
     let mut out = Buffer::stale(panels * words * COLUMNS);
-    // Rows of several panels are neighbours in memory when columns are: one thread reads them together.
-    let together = if b.column == 1 { 8 } else { 1 };
+    // Rows of several panels are neighbours in memory when columns are: one thread reads them together, if all have some.
+    let share = panels.div_ceil(rayon::current_num_threads()).max(1);
+    let together = if b.column == 1 { share.min(8) } else { 1 };
     let group = |(index, out): (usize, &mut [u32])| {
         let first = index * together * COLUMNS;
         let used = (columns - first).min(together * COLUMNS);
