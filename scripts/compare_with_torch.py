@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Fine-tunes the same five tasks with mtl-zoo and with its PyTorch twin, and compares the test scores.
+"""Fine-tunes the same tasks with mtl-zoo and with its PyTorch twin, and compares the test scores.
 
     python scripts/get_minilm.py BACKBONE
     python scripts/compare_with_torch.py --data DATA --backbone BACKBONE --seeds 0,1,2 --steps 300 --json result.json
 
-Tasks: emotion, irony, offensive and hate from TweetEval (macro F1) and WNUT17's entities (entity F1). DATA holds them
-as tweeteval/TASK/{train,val,test}.jsonl with `text` and `label`, and wnut17/{train,val,test}.jsonl with `tokens` and
-`tags`.
+Tasks: emotion, irony, offensive and hate from TweetEval (macro F1) and WNUT17's entities (entity F1); with `--eight`,
+in place of the entities, Banking77, CLINC150, subjectivity and sentence polarity, as bench_torch.py times them. DATA
+holds them as FOLDER/{train,val,test}.jsonl with `text` and `label`, TweetEval's in tweeteval/TASK, and wnut17 with
+`tokens` and `tags`. A tenth of the training data takes the place of a missing val.jsonl.
 
 The two differ in every random number, so scores can agree only within seed noise: the difference of the means is within
 noise if Welch's t-test at 5 % finds none. Finished runs stay in the work folder, so an interrupted comparison goes on.
@@ -26,7 +27,9 @@ import time
 from scipy import stats
 
 HERE = pathlib.Path(__file__).resolve().parent
-TWEETS = ["emotion", "irony", "offensive", "hate"]
+TWEETS = ["tweeteval/emotion", "tweeteval/irony", "tweeteval/offensive", "tweeteval/hate"]
+FIVE = [*TWEETS, "wnut17"]
+EIGHT = [*TWEETS, "banking77", "clinc150", "subjectivity", "sentence_polarity"]
 RECIPE = """\
 [backbone]
 id = {backbone}
@@ -58,17 +61,17 @@ def write_recipe(args):
     # A JSON string of a path is a TOML string as well.
     text = RECIPE.format(backbone=json.dumps(str(args.backbone.resolve())), steps=args.steps, threads=args.threads,
                          batch_tokens=args.batch_tokens, evaluate_every=max(1, math.ceil(args.steps / 2)))
-    for name in [*TWEETS, "wnut17"]:
-        folder = args.data.resolve() / (f"tweeteval/{name}" if name in TWEETS else name)
-        files = {split: folder / f"{file}.jsonl" for split, file in
-                 (("train", "train"), ("validation", "val"), ("test", "test"))}
-        for file in files.values():
-            if not file.is_file():
-                sys.exit(f"{file}: no such file; --data must hold tweeteval/ and wnut17/")
-        kind, metrics = (("classification", ["macro_f1", "accuracy"]) if name in TWEETS
-                         else ("token_classification", ["entity_f1", "accuracy"]))
-        text += TASK.format(name=name, kind=kind, metrics=json.dumps(metrics),
-                            **{split: json.dumps(str(file)) for split, file in files.items()})
+    for name in EIGHT if args.eight else FIVE:
+        folder = args.data.resolve() / name
+        files = {split: folder / f"{split}.jsonl" for split in ("train", "val", "test")}
+        for split, file in files.items():
+            if not file.is_file() and split != "val":
+                sys.exit(f"{file}: no such file; --data must hold {name}/")
+        kind, metrics = (("token_classification", ["entity_f1", "accuracy"]) if name == "wnut17"
+                         else ("classification", ["macro_f1", "accuracy"]))
+        validation = json.dumps(str(files["val"])) if files["val"].is_file() else "0.1"
+        text += TASK.format(name=name.split("/")[-1], kind=kind, metrics=json.dumps(metrics), validation=validation,
+                            train=json.dumps(str(files["train"])), test=json.dumps(str(files["test"])))
     folder = args.work / hashlib.sha256(text.encode()).hexdigest()[:12]
     folder.mkdir(parents=True, exist_ok=True)
     recipe = folder / "recipe.toml"
@@ -115,8 +118,9 @@ def compare(ours, theirs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder with tweeteval/ and wnut17/")
+    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder with the tasks")
     parser.add_argument("--backbone", type=pathlib.Path, required=True, help="a folder as the Hub has it")
+    parser.add_argument("--eight", action="store_true", help="eight classification tasks in place of the five")
     parser.add_argument("--seeds", default="0,1,2", help="seeds, separated by commas (default: 0,1,2)")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch-tokens", type=int, default=1024)

@@ -1,9 +1,7 @@
 //! Gradient rows combined number by number.
 
-use super::row::widen;
-use super::{Gradient, Parts, Row, Rows};
-use crate::simd::simd;
-use half::bf16;
+use super::row::scaled;
+use super::{Parts, Row, Rows};
 use rayon::prelude::*;
 
 /// Numbers of each row that are combined at a time: of sixteen rows they stay in a core's own caches.
@@ -23,28 +21,20 @@ impl Rows {
             let others: Vec<_> = others.iter().map(|&row| (&self.shared[row], weights[*part][row])).collect();
             let (weight, f) = (weights[*part][target], &f[*part]);
             // The first row's numbers make place for those that come of all.
-            match combined.part(range.clone()) {
-                Gradient::F32(values) => values.par_chunks_mut(SPAN).enumerate().for_each(|(span, values)| {
-                    let mut rows = vec![0.0; (others.len() + 1) * CHUNK];
-                    for (chunk, out) in values.chunks_mut(CHUNK).enumerate() {
-                        let first = range.start + span * SPAN + chunk * CHUNK;
-                        let rows = &mut rows[..(others.len() + 1) * out.len()];
-                        copy_scaled(out, weight, &mut rows[..out.len()]);
-                        combine_others(&others, first, rows, f, out);
+            let spans = combined.part(range.clone()).pieces(SPAN);
+            spans.into_par_iter().enumerate().for_each(|(span, numbers)| {
+                let mut rows = vec![0.0; (others.len() + 1) * CHUNK];
+                numbers.change_by_pieces(CHUNK, |place, out| {
+                    let (first, len) = (range.start + span * SPAN + place, out.len());
+                    let rows = &mut rows[..(others.len() + 1) * len];
+                    let (own, rest) = rows.split_at_mut(len);
+                    scaled(out, weight, |x| x, own);
+                    for ((row, weight), scaled) in others.iter().zip(rest.chunks_exact_mut(len)) {
+                        row.copy_scaled(first..first + len, *weight, scaled);
                     }
-                }),
-                Gradient::Bf16(values) => values.par_chunks_mut(SPAN).enumerate().for_each(|(span, values)| {
-                    let (mut rows, mut out) = (vec![0.0; (others.len() + 1) * CHUNK], vec![0.0; CHUNK]);
-                    for (chunk, values) in values.chunks_mut(CHUNK).enumerate() {
-                        let first = range.start + span * SPAN + chunk * CHUNK;
-                        let (rows, out) = (&mut rows[..(others.len() + 1) * values.len()], &mut out[..values.len()]);
-                        widen(values, out);
-                        copy_scaled(out, weight, &mut rows[..values.len()]);
-                        combine_others(&others, first, rows, f, out);
-                        values.iter_mut().zip(out).for_each(|(value, sum)| *value = bf16::from_f32(*sum));
-                    }
-                }),
-            }
+                    f(first as u64, &rows.chunks_exact(len).collect::<Vec<_>>(), out);
+                });
+            });
         }
         self.shared[target] = combined;
         for (table, part) in parts.tables().iter().enumerate() {
@@ -75,42 +65,4 @@ impl Rows {
             self.tables[row].iter_mut().for_each(super::TableRows::clear);
         }
     }
-}
-
-/// Puts the others' numbers from place `first` on behind those of the first row, and combines them.
-fn combine_others(
-    others: &[(&Row, f32)],
-    first: usize,
-    rows: &mut [f32],
-    f: impl Fn(u64, &[&[f32]], &mut [f32]),
-    out: &mut [f32],
-) {
-    let len = out.len();
-    for ((row, weight), scaled) in others.iter().zip(rows.chunks_exact_mut(len).skip(1)) {
-        match row.as_f32(first..first + len) {
-            Some(numbers) => copy_scaled(numbers, *weight, scaled),
-            None => {
-                row.copy(first..first + len, scaled);
-                if *weight != 1.0 {
-                    scale(scaled, *weight);
-                }
-            }
-        }
-    }
-    let rows: Vec<&[f32]> = rows.chunks_exact(len).collect();
-    f(first as u64, &rows, out);
-}
-
-fn copy_scaled(from: &[f32], weight: f32, to: &mut [f32]) {
-    to.copy_from_slice(from);
-    if weight != 1.0 {
-        scale(to, weight);
-    }
-}
-
-fn scale(numbers: &mut [f32], weight: f32) {
-    simd(
-        #[inline(always)]
-        || numbers.iter_mut().for_each(|number| *number *= weight),
-    );
 }

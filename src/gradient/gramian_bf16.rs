@@ -49,30 +49,17 @@ pub(super) unsafe fn add_products(rows: &[&[bf16]], out: &mut [f32]) {
 unsafe fn tile(left: [&[bf16]; TILE], right: [&[bf16]; TILE]) -> [f32; TILE * TILE] {
     let mut sums = [_mm512_setzero_ps(); TILE * TILE];
     let len = left[0].len();
-    let mut add = |a: [__m512bh; TILE], b: [__m512bh; TILE]| {
+    for at in (0..len).step_by(LANES) {
+        let mask = u32::MAX >> (LANES - (len - at).min(LANES));
+        // SAFETY: all rows have `len` numbers, with which the mask ends.
+        let load = |row: &[bf16]| unsafe { words(_mm512_maskz_loadu_epi16(mask, row.as_ptr().add(at).cast())) };
+        let a = [load(left[0]), load(left[1]), load(left[2]), load(left[3])];
+        let b = [load(right[0]), load(right[1]), load(right[2]), load(right[3])];
         for p in 0..TILE {
             for q in 0..TILE {
                 sums[p * TILE + q] = _mm512_dpbf16_ps(sums[p * TILE + q], a[p], b[q]);
             }
         }
-    };
-    let whole = len / LANES * LANES;
-    for at in (0..whole).step_by(LANES) {
-        // SAFETY: all rows have `len` numbers.
-        let load = |row: &[bf16]| unsafe { words(_mm512_loadu_si512(row.as_ptr().add(at).cast())) };
-        add(
-            [load(left[0]), load(left[1]), load(left[2]), load(left[3])],
-            [load(right[0]), load(right[1]), load(right[2]), load(right[3])],
-        );
-    }
-    if whole < len {
-        let mask = u32::MAX >> (LANES - (len - whole));
-        // SAFETY: the mask ends with the rows.
-        let load = |row: &[bf16]| unsafe { words(_mm512_maskz_loadu_epi16(mask, row.as_ptr().add(whole).cast())) };
-        add(
-            [load(left[0]), load(left[1]), load(left[2]), load(left[3])],
-            [load(right[0]), load(right[1]), load(right[2]), load(right[3])],
-        );
     }
     let mut out = [0.0; TILE * TILE];
     // SAFETY: there is room for sixteen.

@@ -36,6 +36,7 @@ pub(crate) use gramian::{add_products, add_products_of_bf16};
 pub use optimizer::{AdamW, AdamWOptions};
 pub use parts::Parts;
 pub use recorder::Recorder;
+pub(crate) use row::in_f32;
 pub use row::{Gradient, Row};
 pub use squares::Squares;
 pub use store::{GradientStore, Measures, Rows};

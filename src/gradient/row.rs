@@ -22,27 +22,33 @@ pub enum Gradient<'a> {
     Bf16(&'a mut [bf16]),
 }
 
+/// A number of bf16 in f32. One shift, where the `half` crate also looks at NaNs and asks the processor what it can.
+#[inline(always)]
+pub(crate) fn in_f32(number: bf16) -> f32 {
+    f32::from_bits(u32::from(number.to_bits()) << 16)
+}
+
 #[inline(always)]
 pub(super) fn widen(from: &[bf16], to: &mut [f32]) {
     for (to, from) in to.iter_mut().zip(from) {
-        *to = f32::from_bits(u32::from(from.to_bits()) << 16);
+        *to = in_f32(*from);
     }
 }
 
 /// Numbers that are added at a time: one or two cache lines of each row.
 const BLOCK: usize = 32;
 
-/// Asks for the cache lines of the next block, without waiting for them.
+/// Asks for the cache lines of a block, without waiting for them.
 #[inline(always)]
-fn prefetch<T>(numbers: &[T]) {
+fn prefetch<T>(block: *const T) {
     #[cfg(target_arch = "x86_64")]
-    for number in numbers.iter().take(BLOCK).step_by(64 / size_of::<T>()) {
+    for line in 0..(BLOCK * size_of::<T>()).div_ceil(64) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: x86-64 has the instruction, and it changes nothing but caches.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(number).cast()) };
+        // SAFETY: x86-64 has the instruction, and it changes nothing but caches, wherever the address is.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(block.cast::<i8>().wrapping_add(64 * line)) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = numbers;
+    let _ = block;
 }
 
 /// Rows that are added to a sum at the same time: it is read and written once for all of them.
@@ -61,8 +67,16 @@ pub(super) fn add_weighted(rows: &[(&Row, f32)], range: Range<usize>, sum: &mut 
         #[inline(always)]
         || {
             add_in_groups(&singles, sum, |x| x);
-            add_in_groups(&halves, sum, |x| f32::from_bits(u32::from(x.to_bits()) << 16));
+            add_in_groups(&halves, sum, in_f32);
         },
+    );
+}
+
+/// `to = weight · from`.
+pub(super) fn scaled<T: Copy>(from: &[T], weight: f32, widen: impl Fn(T) -> f32, to: &mut [f32]) {
+    simd(
+        #[inline(always)]
+        || to.iter_mut().zip(from).for_each(|(to, &from)| *to = weight * widen(from)),
     );
 }
 
@@ -73,38 +87,48 @@ fn blend<T: Copy>(values: &[T], [a, b]: [f32; 2], y: &mut [f32], widen: impl Fn(
     );
 }
 
+/// Adds rows, times their weights, to `sum`; `ahead` are the rows whose numbers are wanted next.
 #[inline(always)]
-fn add_four<T: Copy>(
+fn add_group<T: Copy, const N: usize>(
+    rows: [(&[T], f32); N],
     sum: &mut [f32],
-    [a, b, c, d]: [&[T]; TOGETHER],
-    [wa, wb, wc, wd]: [f32; TOGETHER],
+    ahead: &[*const T],
     widen: &impl Fn(T) -> f32,
 ) {
-    for ((((sum, &a), &b), &c), &d) in sum.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-        *sum += (wa * widen(a) + wb * widen(b)) + (wc * widen(c) + wd * widen(d));
+    let weights = rows.map(|(_, weight)| weight);
+    // Plain loops, which become vectors along `i`.
+    let add = |sum: &mut [f32], rows: [&[T]; N]| {
+        for (i, sum) in sum.iter_mut().enumerate() {
+            for n in 0..N {
+                *sum += weights[n] * widen(rows[n][i]);
+            }
+        }
+    };
+    let (sums, last) = sum.as_chunks_mut::<BLOCK>();
+    let whole = sums.len() * BLOCK;
+    for (index, sum) in sums.iter_mut().enumerate() {
+        let at = index * BLOCK;
+        // Rows come from memory: those that are next are on their way meanwhile.
+        ahead.iter().for_each(|row| prefetch(row.wrapping_add(at)));
+        add(sum, rows.map(|(row, _)| &row[at..at + BLOCK]));
     }
+    add(last, rows.map(|(row, _)| &row[whole..]));
 }
 
 #[inline(always)]
 fn add_in_groups<T: Copy>(rows: &[(&[T], f32)], sum: &mut [f32], widen: impl Fn(T) -> f32) {
     let (groups, rest) = rows.as_chunks::<TOGETHER>();
     for (index, group) in groups.iter().enumerate() {
-        let next = groups.get(index + 1).map(|next| next.map(|(row, _)| row));
-        let weights = group.map(|(_, weight)| weight);
-        let (sums, last_sums) = sum.as_chunks_mut::<BLOCK>();
-        let cut = group.map(|(row, _)| row.as_chunks::<BLOCK>());
-        let [a, b, c, d] = cut.map(|(blocks, _)| blocks);
-        for (index, ((((sum, a), b), c), d)) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d).enumerate() {
-            // Rows come from memory: those that are next are on their way meanwhile.
-            next.iter().flatten().for_each(|row| prefetch(&row[index * BLOCK..]));
-            add_four(sum, [a, b, c, d], weights, &widen);
-        }
-        add_four(last_sums, cut.map(|(_, last)| last), weights, &widen);
+        let next = rows[(index + 1) * TOGETHER..].iter().take(TOGETHER);
+        let mut ahead = [std::ptr::null(); TOGETHER];
+        ahead.iter_mut().zip(next.clone()).for_each(|(ahead, (row, _))| *ahead = row.as_ptr());
+        add_group(*group, sum, &ahead[..next.len()], &widen);
     }
-    for (row, weight) in rest {
-        for (sum, &value) in sum.iter_mut().zip(*row) {
-            *sum += weight * widen(value);
-        }
+    match *rest {
+        [a] => add_group([a], sum, &[], &widen),
+        [a, b] => add_group([a, b], sum, &[], &widen),
+        [a, b, c] => add_group([a, b, c], sum, &[], &widen),
+        _ => {}
     }
 }
 
@@ -117,6 +141,14 @@ impl Row {
                 #[inline(always)]
                 || widen(&values[range.clone()], to),
             ),
+        }
+    }
+
+    /// Copies `weight` times a range of it out.
+    pub(super) fn copy_scaled(&self, range: Range<usize>, weight: f32, to: &mut [f32]) {
+        match self {
+            Self::F32(values) => scaled(&values[range], weight, |x| x, to),
+            Self::Bf16(values) => scaled(&values[range], weight, in_f32, to),
         }
     }
 
@@ -153,7 +185,7 @@ impl Row {
     pub(super) fn blend(&self, range: Range<usize>, [a, b]: [f32; 2], y: &mut [f32]) {
         match self {
             Self::F32(values) => blend(&values[range], [a, b], y, |x| x),
-            Self::Bf16(values) => blend(&values[range], [a, b], y, |x| f32::from_bits(u32::from(x.to_bits()) << 16)),
+            Self::Bf16(values) => blend(&values[range], [a, b], y, in_f32),
         }
     }
 
@@ -185,6 +217,32 @@ impl Gradient<'_> {
         match self {
             Self::F32(values) => values.len(),
             Self::Bf16(values) => values.len(),
+        }
+    }
+
+    /// Pieces of `size` numbers, the last one shorter.
+    pub(super) fn pieces(self, size: usize) -> Vec<Self> {
+        match self {
+            Self::F32(values) => values.chunks_mut(size).map(Gradient::F32).collect(),
+            Self::Bf16(values) => values.chunks_mut(size).map(Gradient::Bf16).collect(),
+        }
+    }
+
+    /// Calls `change` with the place and the numbers of each piece of `size` numbers, in f32.
+    pub(super) fn change_by_pieces(self, size: usize, mut change: impl FnMut(usize, &mut [f32])) {
+        match self {
+            Self::F32(values) => {
+                values.chunks_mut(size).enumerate().for_each(|(index, piece)| change(index * size, piece));
+            }
+            Self::Bf16(values) => {
+                let mut numbers = vec![0.0; size.min(values.len())];
+                for (index, piece) in values.chunks_mut(size).enumerate() {
+                    let numbers = &mut numbers[..piece.len()];
+                    widen(piece, numbers);
+                    change(index * size, numbers);
+                    piece.iter_mut().zip(numbers).for_each(|(value, number)| *value = bf16::from_f32(*number));
+                }
+            }
         }
     }
 

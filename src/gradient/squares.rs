@@ -1,5 +1,6 @@
 //! Gradients against the sum of their squares.
 
+use super::row::in_f32;
 use super::{Arena, Parts, Row, Rows};
 use crate::simd::simd;
 use rayon::prelude::*;
@@ -36,9 +37,7 @@ impl Squares {
                         let first = range.start + chunk * CHUNK;
                         match values {
                             Row::F32(g) => add(h, &g[first..], scale, |g| g),
-                            Row::Bf16(g) => {
-                                add(h, &g[first..], scale, |g| f32::from_bits(u32::from(g.to_bits()) << 16))
-                            }
+                            Row::Bf16(g) => add(h, &g[first..], scale, in_f32),
                         }
                     })
                     .collect();

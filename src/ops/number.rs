@@ -121,7 +121,7 @@ impl Number for bf16 {
 
     #[inline(always)]
     fn to_f32(self) -> f32 {
-        f32::from_bits(u32::from(self.to_bits()) << 16)
+        gradient::in_f32(self)
     }
 
     #[inline(always)]

@@ -203,9 +203,9 @@ impl<S: Number> Layer<S> {
     fn blocks(&self, tokens: usize) -> Blocks {
         match self.recorder() {
             Some(recorder) => Blocks::new(&recorder.spans(), tokens, block_rows()),
-            // Without gradients no sum depends on the blocks: a few tokens are spread over all threads.
+            // Without gradients no sum depends on the blocks: a few tokens are spread over all threads, in equal shares.
             None => {
-                let share = tokens.div_ceil(rayon::current_num_threads()).next_multiple_of(8).max(8);
+                let share = tokens.div_ceil(rayon::current_num_threads()).max(8);
                 Blocks::new(&[], tokens, share.min(block_rows()))
             }
         }
@@ -229,15 +229,8 @@ impl<S: Number> Stack<S> {
         let layers = layers.into_iter().map(layer).collect();
         x.apply_op1(Self { layers, recompute, tracked: x.track_op(), memory: Mutex::default() })
     }
-}
 
-impl<S: Number> CustomOp1 for Stack<S> {
-    fn name(&self) -> &'static str {
-        "encoder"
-    }
-
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = slice(storage, layout)?;
+    fn forward(&self, x: &[f32]) -> Result<Buffer<f32>> {
         let mut states = Buffer::<f32>::copy(x);
         let mut memory = Vec::new();
         for layer in &self.layers {
@@ -253,6 +246,19 @@ impl<S: Number> CustomOp1 for Stack<S> {
             }
         }
         *self.memory.lock().expect("kernels do not panic") = memory;
+        Ok(states)
+    }
+}
+
+impl<S: Number> CustomOp1 for Stack<S> {
+    fn name(&self) -> &'static str {
+        "encoder"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = slice(storage, layout)?;
+        // On a thread of the pool: each product would wake it up anew otherwise.
+        let states = rayon::scope(|_| self.forward(x))?;
         Ok((CpuStorage::F32(states.to_vec()), layout.shape().clone()))
     }
 
