@@ -156,7 +156,8 @@ def main():
         return
 
     table = {}
-    print(f"{'task':<12}{'metric':<12}{'mtl-zoo':>18}{'PyTorch':>18}{'difference':>12}{'noise':>9}  within noise")
+    width = 2 + max(map(len, results["torch"][0]["tasks"]))
+    print(f"{'task':<{width}}{'metric':<12}{'mtl-zoo':>18}{'PyTorch':>18}{'difference':>12}{'noise':>9}  within noise")
     for name, first in results["torch"][0]["tasks"].items():
         metric = next(iter(first["test"]))
         row = compare(*([result["tasks"][name]["test"][metric] or 0.0 for result in results[side]]
@@ -168,7 +169,7 @@ def main():
 
         noise = "" if row["noise"] is None else f"{row['noise']:.4f}"
         verdict = {True: "yes", False: "NO", None: "one seed"}[row["within_noise"]]
-        print(f"{name:<12}{metric:<12}{cell('mtl_zoo'):>18}{cell('torch'):>18}{row['difference']:>+12.4f}{noise:>9}"
+        print(f"{name:<{width}}{metric:<12}{cell('mtl_zoo'):>18}{cell('torch'):>18}{row['difference']:>+12.4f}{noise:>9}"
               f"  {verdict}")
     seconds = {side: statistics.mean(result["seconds"] for result in runs) for side, runs in results.items()}
     print(f"mean seconds a run: mtl-zoo {seconds['mtl-zoo']:.0f}, PyTorch {seconds['torch']:.0f}")
