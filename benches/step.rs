@@ -1,15 +1,15 @@
 //! Seconds of one training step of MiniLM-L6 on random tokens, as JSON.
 //!
 //!     cargo bench --bench step -- [--tokens N] [--length N] [--tasks N] [--rows] [--dtype f32|bf16|f16] [--dropout P]
-//!                                 [--steps N] [--threads N] [--recompute] [--rate] [--rates]
+//!                                 [--steps N] [--threads N] [--recompute] [--rates]
 //!                                 [--device cpu|cuda|cuda:N] [--base] [--tf32] [--lengths FILE]
 //!     cargo bench --bench step -- --lengths-of RECIPE
 //!
 //! `--rows` keeps every task's gradient apart and takes their Gramian, in every second step; those between are joint, and
-//! `ratio` is the median over pairs of steps. `--rate` measures matrix products, whole and in the kernel alone, and memory
-//! instead; `--rates` measures products after every step: `beside` has its seconds and both rates. `--base` takes the size of
-//! BERT-base. `--lengths` takes a JSON file of lengths, an array a task, and draws the sequences from those; `--lengths-of`
-//! prints such a file of a recipe's training rows. `scripts/bench_torch.py` runs this side by side with PyTorch.
+//! `ratio` is the median over pairs of steps. `--rates` measures matrix products after every step, whole ones and the kernel
+//! alone, and memory at the end: `beside` has the seconds of each step and both rates, `bytes` that of memory. `--base` takes
+//! the size of BERT-base. `--lengths` takes a JSON file of lengths, an array a task, and draws the sequences from those;
+//! `--lengths-of` prints such a file of a recipe's training rows. `scripts/bench_torch.py` runs this side by side with PyTorch.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -83,10 +83,6 @@ fn main() {
     let threads = arguments.value("--threads", 0usize);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().unwrap();
     let precision = if dtype == TrainingDtype::F32 { Precision::F32 } else { Precision::Bf16 };
-    if arguments.flag("--rate") {
-        println!("{}", json!({"flops": kernel_rate(precision), "gemm": gemm_rate(precision), "bytes": memory_rate()}));
-        return;
-    }
     let (rows, rates) = (arguments.flag("--rows"), arguments.flag("--rates"));
     let training = Training {
         dtype,
@@ -140,6 +136,7 @@ fn main() {
             "joint": median_of(joint),
             "ratio": median_of(ratios),
             "beside": beside,
+            "bytes": rates.then(memory_rate),
             "tokens_per_second": counted / steps / median,
             "flops_per_second": arithmetic / steps / median,
         })

@@ -102,12 +102,12 @@ def part_a(args):
              "torch_f32": worker("step"), "torch_bf16": worker("step", "--bf16")}
     series = in_turn(sides, args.rounds, "seconds")
     result = medians(series)
-    bandwidth = statistics.median(run(ours("--rate"))["bytes"] for _ in range(3))
     result["torch_best"] = min(result["torch_f32"], result["torch_bf16"])
-    result["gigabytes"] = bandwidth / 1e9
     for suffix, dtype in (("_f32", "f32"), ("", "bf16")):
         # Rates drift with the clock and with who else computes: each step is compared with what is measured after it.
-        beside = run(ours("--dtype", dtype, "--rates", "--steps", 20))["beside"]
+        rates = run(ours("--dtype", dtype, "--rates", "--steps", 20))
+        beside, bandwidth = rates["beside"], rates["bytes"]
+        result["gigabytes" + suffix] = bandwidth / 1e9
         for index, kind in ((1, "floor"), (2, "kernel_floor")):
             floors = [flops(2048, 64) / one[index] + optimizer_bytes() / bandwidth for one in beside]
             result[kind + suffix] = statistics.median(floors)

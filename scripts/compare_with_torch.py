@@ -26,10 +26,10 @@ import time
 
 from scipy import stats
 
+from bench_torch import TASKS as EIGHT
+
 HERE = pathlib.Path(__file__).resolve().parent
-TWEETS = ["tweeteval/emotion", "tweeteval/irony", "tweeteval/offensive", "tweeteval/hate"]
-FIVE = [*TWEETS, "wnut17"]
-EIGHT = [*TWEETS, "banking77", "clinc150", "subjectivity", "sentence_polarity"]
+FIVE = [*(name for name in EIGHT if name.startswith("tweeteval/")), "wnut17"]
 RECIPE = """\
 [backbone]
 id = {backbone}

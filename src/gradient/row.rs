@@ -63,12 +63,18 @@ pub(super) fn add_weighted(rows: &[(&Row, f32)], range: Range<usize>, sum: &mut 
             Row::Bf16(values) => halves.push((&values[range.clone()], weight)),
         }
     }
+    add_rows(&singles, sum);
     simd(
         #[inline(always)]
-        || {
-            add_in_groups(&singles, sum, |x| x);
-            add_in_groups(&halves, sum, in_f32);
-        },
+        || add_in_groups(&halves, sum, in_f32),
+    );
+}
+
+/// Adds rows, times their weights, to `sum`.
+pub(super) fn add_rows(rows: &[(&[f32], f32)], sum: &mut [f32]) {
+    simd(
+        #[inline(always)]
+        || add_in_groups(rows, sum, |x| x),
     );
 }
 

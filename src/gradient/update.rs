@@ -1,29 +1,18 @@
 //! The arithmetic of one AdamW update, number by number.
 
+use super::row::add_rows;
 use crate::simd::simd;
 
 /// Calls `f` with the weighted sum of the sources, `len` numbers each; zeros if there is none.
 pub(super) fn combine<'a>(sources: impl Iterator<Item = (&'a [f32], f32)>, len: usize, f: impl FnOnce(&[f32])) {
-    let mut sources = sources.peekable();
-    match sources.next() {
-        Some((only, 1.0)) if sources.peek().is_none() => f(only),
-        first => {
+    match &sources.collect::<Vec<_>>()[..] {
+        [(only, 1.0)] => f(only),
+        sources => {
             let mut sum = vec![0.0; len];
-            first.into_iter().chain(sources).for_each(|(row, weight)| add_scaled(&mut sum, row, weight));
+            add_rows(sources, &mut sum);
             f(&sum);
         }
     }
-}
-
-fn add_scaled(sum: &mut [f32], row: &[f32], weight: f32) {
-    simd(
-        #[inline(always)]
-        || {
-            for (sum, value) in sum.iter_mut().zip(row) {
-                *sum += weight * value;
-            }
-        },
-    );
 }
 
 #[derive(Clone, Copy, Debug)]
